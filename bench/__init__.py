@@ -1,0 +1,1 @@
+"""How fast, beside the bare limit, in one run."""

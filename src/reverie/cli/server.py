@@ -1,0 +1,83 @@
+"""The HTTP server around the ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Generator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+import uvicorn
+
+from reverie.cli.listener import BACKLOG
+
+if TYPE_CHECKING:
+    from reverie.config import Settings
+    from reverie.web.app import ASGIApp
+
+GRACE: Final = 25
+"""Seconds that requests get to end when the server is asked to stop."""
+
+log = structlog.get_logger()
+
+
+class Server(uvicorn.Server):
+    """uvicorn, ended by *signals* without passing them on: a drained server is a success."""
+
+    def __init__(self, config: uvicorn.Config, signals: Sequence[signal.Signals]) -> None:
+        super().__init__(config)
+        self._signals = signals
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        loop = asyncio.get_running_loop()
+        for number in self._signals:
+            loop.add_signal_handler(number, self._stop)
+        try:
+            yield
+        finally:
+            for number in self._signals:
+                loop.remove_signal_handler(number)
+
+    def _stop(self) -> None:
+        self.should_exit = True
+
+
+def server_of(app: ASGIApp, signals: Sequence[signal.Signals]) -> Server:
+    """The server as it always runs; a bench that compares applications gives each the same."""
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=GRACE,
+    )
+    return Server(config, signals)
+
+
+async def serve_api(settings: Settings, listener: socket.socket, signals: Sequence[signal.Signals]) -> None:
+    """Answer on *listener* until one of *signals* comes; what is under way is finished first."""
+    from reverie.app import build
+    from reverie.web.app import asgi
+
+    async with build(settings) as platform:
+        server = server_of(asgi(platform, max_body=settings.max_body), signals)
+        log.info("api.started", address=":".join(map(str, listener.getsockname()[:2])))
+        await server.serve([listener])
+        log.info("api.stopped")
+
+
+def run_fast(work: Coroutine[Any, Any, None]) -> None:
+    """Run *work* on the faster event loop where there is one."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    with contextlib.suppress(ImportError):
+        from uvloop import new_event_loop as factory
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(work)

@@ -1,0 +1,104 @@
+"""The interface to a database that Reverie runs SQL on: its own store, the ledger of jobs, users' data.
+
+A unit of work is an async function of one connection. PostgreSQL awaits inside it; SQLite steps through it on its
+writer thread without ever waiting, so that many units share one commit. A unit must therefore await nothing but its
+connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Literal, Protocol, TypeAlias, TypeVar
+
+Value: TypeAlias = "bool | int | float | str | bytes | None"
+Row: TypeAlias = "tuple[Value, ...]"
+T = TypeVar("T")
+
+
+class DatabaseError(Exception):
+    """The database refused a statement or could not be reached; the text is for logs, not for clients."""
+
+
+class DatabaseBusy(DatabaseError):
+    """Nothing was done: another writer held the database for too long, or it cannot be reached."""
+
+
+class TooSlow(DatabaseError):
+    """A read went over its budget on the event loop; it may be tried again in a thread."""
+
+
+class Refusal(DatabaseError):
+    """A constraint said no.
+
+    Attributes:
+        kind: which sort of constraint.
+        detail: the columns or the constraint it names, such as ``category.name``; ``""`` when it does not say.
+    """
+
+    def __init__(
+        self, kind: Literal["unique", "foreign_key", "not_null", "check", "type"], detail: str, message: str
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.detail = detail
+
+
+class Connection(Protocol):
+    """One connection inside a unit of work. Values are bound by position, in the placeholder style of the database."""
+
+    async def fetch(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """All rows of a statement (also of one with RETURNING)."""
+        ...
+
+    async def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
+        """Run a statement; the number of rows it changed."""
+        ...
+
+    async def execute_many(self, sql: str, values: Sequence[Sequence[Value]]) -> None: ...
+
+    def columns(self) -> Sequence[str]:
+        """Names of the columns of the last `fetch`."""
+        ...
+
+    def savepoint(self) -> AbstractAsyncContextManager[None]:
+        """What happens inside is undone when it raises; the unit goes on if the error is caught outside."""
+        ...
+
+
+class Database(Protocol):
+    """Reads and writes in units of work.
+
+    Attributes:
+        dialect: SQLAlchemy's name of the SQL it speaks: ``sqlite``, ``postgresql``, ``mysql``.
+    """
+
+    dialect: str
+
+    async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
+        """Run a unit that only reads.
+
+        Args:
+            quick: expected to take well under a millisecond. SQLite tries it on the event loop within a budget, and
+                again in a thread when it went over; so it may run twice.
+
+        Raises:
+            DatabaseError, DatabaseBusy
+        """
+        ...
+
+    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """Run a unit in a transaction, all or nothing; when this returns it is durable.
+
+        Raises:
+            Refusal: a constraint said no; nothing of the unit remains.
+            DatabaseBusy: nothing was done.
+            DatabaseError: the statement failed; nothing of the unit remains.
+        """
+        ...
+
+    def changes(self) -> int:
+        """A number that differs after somebody, in whatever process, may have committed a change. Cheap."""
+        ...
+
+    async def close(self) -> None: ...

@@ -1,0 +1,101 @@
+"""The one door: find the service, check access, pre_process, handle, post_process, queue.
+
+Every call passes here: a client's, a script's (through `Context.call`, never over the network), a job's.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from reverie.auth.gate import Auth
+from reverie.errors import LoopDetected, ReverieError
+from reverie.events.hooks import Hook, Hooks
+from reverie.model import MAX_DEPTH, Caller, Context, Request, Requestor, Response
+from reverie.services.service import Service
+
+
+class Services(Protocol):
+    async def find(self, name: str) -> Service:
+        """The active service of that name, or NotFound, or Forbidden when it is not active."""
+        ...
+
+
+class Dispatcher:
+    def __init__(self, auth: Auth, services: Services, hooks: Hooks) -> None:
+        self._auth = auth
+        self._services = services
+        self._hooks = hooks
+
+    async def answer(self, request: Request, request_id: str) -> Response:
+        """Answer a client's call.
+
+        Raises:
+            ReverieError: refused at the gate (no event fires then), or the service's own error where no script hangs
+                on it.
+        """
+        caller = await self._auth.identify(request)
+        self._auth.check(caller, request, Requestor.API)
+        return await self.dispatch(request, self.context(caller, request_id=request_id))
+
+    def context(
+        self,
+        caller: Caller,
+        *,
+        requestor: Requestor = Requestor.API,
+        depth: int = 0,
+        hops: int = 0,
+        request_id: str = "",
+        job_id: str | None = None,
+    ) -> Context:
+        """The surroundings of a call, with the way back in for scripts."""
+
+        async def call(request: Request) -> Response:
+            return await self._nested(request, context)
+
+        context = Context(
+            caller=caller,
+            call=call,
+            requestor=requestor,
+            depth=depth,
+            hops=hops,
+            request_id=request_id,
+            job_id=job_id,
+        )
+        return context
+
+    async def _nested(self, request: Request, outer: Context) -> Response:
+        """A call that a script makes: its failure is an answer."""
+        try:
+            if outer.depth >= MAX_DEPTH:
+                raise LoopDetected(f"calls nest more than {MAX_DEPTH} deep: a script may be calling itself")
+            self._auth.check(outer.caller, request, Requestor.SCRIPT)
+            context = self.context(
+                outer.caller,
+                requestor=Requestor.SCRIPT,
+                depth=outer.depth + 1,
+                hops=outer.hops,
+                request_id=outer.request_id,
+                job_id=outer.job_id,
+            )
+            return await self.dispatch(request, context)
+        except ReverieError as error:
+            return error.response()
+
+    async def dispatch(self, request: Request, context: Context) -> Response:
+        """From the service on; access was checked."""
+        service = await self._services.find(request.service)
+        hooks = await self._hooks.find(service.moments(request))
+        if not hooks:
+            return await service.handle(request, context)
+        return await self._through(service, hooks, request, context)
+
+    async def _through(self, service: Service, hooks: list[Hook], request: Request, context: Context) -> Response:
+        try:
+            request, response = await self._hooks.before(hooks, request, context)
+            if response is None:
+                response = await service.handle(request, context)
+        except ReverieError as error:
+            response = error.response()
+        response = await self._hooks.after(hooks, request, response, context)
+        await self._hooks.finally_(hooks, request, response, context)
+        return response

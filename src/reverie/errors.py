@@ -1,0 +1,206 @@
+"""Every error that can leave Reverie, with its HTTP status.
+
+    ReverieError 500
+    ├── BadRequest 400
+    │   └── BatchError 400, code 1000       some records of a batch failed
+    ├── Unauthorized 401
+    ├── Forbidden 403
+    ├── NotFound 404
+    ├── MethodNotAllowed 405
+    ├── Conflict 409
+    ├── TooLarge 413
+    ├── LoopDetected 508                    calls nested too deeply, or a chain of jobs too long
+    ├── NotSupported 501                    names what is missing
+    ├── Unavailable 503                     may carry Retry-After
+    │   ├── StoreUnavailable
+    │   └── QueueUnavailable
+    ├── UnknownConnection 500               a queue connection that nobody configured
+    ├── LeaseLost                           a worker settles a job that is no longer its own; never leaves the worker
+    ├── SettingsError                       every mistake in the settings, at once; ends the start with exit 2
+    └── ScriptError 500 or the script's own the script said no, or could not run
+        ├── UnknownEngine                   no such language on this host
+        ├── ScriptingDisabled 503
+        ├── ScriptTimeout
+        ├── ScriptCrashed                   the child ended without an answer
+        └── ScriptLimit                     output, memory or calls beyond the limit
+
+The message is for the client and says what to do; the cause stays in ``__cause__`` for the log.
+Wire shape of an error: docs/reference/errors.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from reverie.model import JSON, Response
+
+
+class ReverieError(Exception):
+    """Base of the tree.
+
+    Attributes:
+        status: HTTP status of the answer.
+        code: ``error.code`` on the wire; the status unless the error says otherwise.
+        context: ``error.context`` on the wire.
+        headers: headers the answer carries, such as ``Retry-After``.
+        bare: True for the small body of only ``code`` and ``message`` that some errors have on the wire.
+    """
+
+    status: int = 500
+    bare: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int | str | None = None,
+        context: JSON = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.code: int | str = self.status if code is None else code
+        self.context = context
+        self.headers = headers or {}
+
+    def entry(self) -> dict[str, JSON]:
+        """The error as it stands in an answer, also inside a batch."""
+        if self.bare:
+            return {"code": self.code, "message": self.message}
+        return {"code": self.code, "context": self.context, "message": self.message, "status_code": self.status}
+
+    def response(self) -> Response:
+        """The answer that tells it."""
+        return Response(status=self.status, content={"error": self.entry()}, headers=self.headers)
+
+
+class BadRequest(ReverieError):
+    status = 400
+
+
+class BatchError(BadRequest):
+    """Some records of a batch failed; ``context`` is ``{"error": [indexes], "resource": [...]}``."""
+
+    def __init__(self, message: str, *, failed: Sequence[int], results: Sequence[JSON]) -> None:
+        super().__init__(message, code=1000, context={"error": list(failed), "resource": list(results)})
+
+
+class Unauthorized(ReverieError):
+    status = 401
+
+
+class Forbidden(ReverieError):
+    status = 403
+
+
+class NotFound(ReverieError):
+    status = 404
+
+
+class MethodNotAllowed(ReverieError):
+    status = 405
+
+
+class Conflict(ReverieError):
+    status = 409
+
+
+class TooLarge(ReverieError):
+    status = 413
+
+
+class LoopDetected(ReverieError):
+    status = 508
+
+
+class NotSupported(ReverieError):
+    status = 501
+
+
+class Unavailable(ReverieError):
+    status = 503
+
+
+class StoreUnavailable(Unavailable):
+    """The platform's own database cannot be reached, or is busy for longer than a caller should wait."""
+
+
+class QueueUnavailable(Unavailable):
+    """The queue cannot be reached; nothing was taken and nothing was stored."""
+
+
+class UnknownConnection(ReverieError):
+    bare = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The [{name}] queue connection has not been configured.")
+
+
+class LeaseLost(ReverieError):
+    """Another worker holds the job now, or it was settled already; the result must be dropped."""
+
+
+class SettingsError(ReverieError):
+    """All mistakes of the settings, one per line."""
+
+    def __init__(self, mistakes: Sequence[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = list(mistakes)
+
+
+class ScriptError(ReverieError):
+    """A script said no, or could not run.
+
+    Attributes:
+        kind: the error's type in the script's language, such as ``TypeError``; ``""`` when there is none.
+        line: line of the script text, counted from 1; None when unknown.
+        excerpt: that line's text; ``""`` when unknown.
+        output: what the script had printed until then.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int = 500,
+        code: int | str | None = None,
+        kind: str = "",
+        line: int | None = None,
+        excerpt: str = "",
+        output: str = "",
+    ) -> None:
+        self.status = status
+        super().__init__(message, code=code)
+        self.kind = kind
+        self.line = line
+        self.excerpt = excerpt
+        self.output = output
+
+
+class UnknownEngine(ScriptError):
+    bare = True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Unsupported script engine type '{name}'.")
+
+
+class ScriptingDisabled(ScriptError):
+    def __init__(self, language: str | None = None) -> None:
+        what = f"Scripting with {language} is disabled" if language else "All scripting is disabled"
+        super().__init__(f"{what} for this instance.", status=503)
+
+
+class ScriptTimeout(ScriptError):
+    """The script ran longer than it may; its child was killed."""
+
+
+class ScriptCrashed(ScriptError):
+    """The child ended without an answer: killed from outside, out of memory, or its pipe closed.
+
+    A script that ends its own process (``process.exit(3)``) is a plain ScriptError: the script said so.
+    """
+
+
+class ScriptLimit(ScriptError):
+    """The script used more output, memory or calls than it may."""

@@ -1,0 +1,128 @@
+"""The stages of a request: pre_process, post_process, the event itself, queued."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from reverie.errors import ReverieError
+from reverie.events.changes import request_after, response_after, response_instead
+from reverie.events.event import event_map
+from reverie.events.names import Moment
+from reverie.events.runs import ScriptRuns
+from reverie.model import JSON, Context, Request, Response, Script
+from reverie.store.memory import Memory
+from reverie.store.records import EventScriptRecord
+
+log = structlog.get_logger()
+
+
+class Keeper(Protocol):
+    """Keeps an event for later."""
+
+    async def keep_event(self, record: EventScriptRecord, event: dict[str, JSON], context: Context) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """The scripts that hang on one moment of a request."""
+
+    moment: Moment
+    pre_process: EventScriptRecord | None
+    post_process: EventScriptRecord | None
+    final: EventScriptRecord | None
+    queued: EventScriptRecord | None
+
+
+def script_of(record: EventScriptRecord) -> Script:
+    return Script(
+        identifier=record.name,
+        language=record.type,
+        content=record.content,
+        config=record.config,
+        version=record.version,
+        may_modify=record.allow_event_modification,
+    )
+
+
+class Hooks:
+    """Finds and runs the scripts of a request's moments, generic before specific."""
+
+    def __init__(self, memory: Memory, runs: ScriptRuns, keeper: Keeper) -> None:
+        self._memory = memory
+        self._runs = runs
+        self._keeper = keeper
+
+    async def find(self, moments: Sequence[Moment]) -> list[Hook]:
+        """The moments that have active scripts; most requests have none."""
+        active = await self._memory.active_scripts()
+        if not active:
+            return []
+        hooks = []
+        for moment in moments:
+            name = moment.name.lower()
+            hook = Hook(
+                moment,
+                active.get(name + ".pre_process"),
+                active.get(name + ".post_process"),
+                active.get(name),
+                active.get(name + ".queued"),
+            )
+            if hook.pre_process or hook.post_process or hook.final or hook.queued:
+                hooks.append(hook)
+        return hooks
+
+    async def before(
+        self, hooks: Sequence[Hook], request: Request, context: Context
+    ) -> tuple[Request, Response | None]:
+        """Run the pre_process scripts; each sees the edits of the one before, none sees another's answer.
+
+        Raises:
+            ReverieError: a script threw; the later ones were not run.
+        """
+        answer: Response | None = None
+        for hook in hooks:
+            if (record := hook.pre_process) is None:
+                continue
+            event = event_map(hook.moment.resource, request, None)
+            outcome = await self._runs.run(script_of(record), event, context)
+            if record.allow_event_modification:
+                answer = response_instead(outcome) or answer
+                before = event["request"]
+                request = request_after(outcome, before if isinstance(before, dict) else {}, request)
+        return request, answer
+
+    async def after(self, hooks: Sequence[Hook], request: Request, response: Response, context: Context) -> Response:
+        """Run the post_process scripts, also on an error's answer; one that throws replaces the answer."""
+        for hook in hooks:
+            if (record := hook.post_process) is None:
+                continue
+            try:
+                outcome = await self._runs.run(
+                    script_of(record), event_map(hook.moment.resource, request, response), context
+                )
+            except ReverieError as error:
+                response = error.response()
+                continue
+            if record.allow_event_modification:
+                response = response_after(outcome, response)
+        return response
+
+    async def finally_(self, hooks: Sequence[Hook], request: Request, response: Response, context: Context) -> None:
+        """Run what can change nothing any more, and keep what is queued. Failures are logged, never answered."""
+        for hook in hooks:
+            if hook.final is not None:
+                try:
+                    event = event_map(hook.moment.resource, request, response)
+                    await self._runs.run(script_of(hook.final), event, context)
+                except ReverieError as error:
+                    log.warning("script.failed", script=hook.final.name, error=error.message)
+            if hook.queued is not None:
+                try:
+                    event = event_map(hook.moment.resource, request, response, to_keep=True)
+                    await self._keeper.keep_event(hook.queued, event, context)
+                except ReverieError as error:
+                    log.error("queue.event_not_kept", script=hook.queued.name, error=error.message)

@@ -1,0 +1,186 @@
+"""Keeps an event for later as a job, and takes it up again when its turn has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from typing import Final, cast
+
+import structlog
+
+from reverie.auth.lookups import put_lookups
+from reverie.errors import LoopDetected
+from reverie.events.hooks import script_of
+from reverie.events.runs import ScriptRuns
+from reverie.jobs.connections import QueueOptions, normalise_options
+from reverie.jobs.payload import Packed, Seals, about_of, environment_map, pack, unpack
+from reverie.jobs.queue import Draft, Queue
+from reverie.jobs.work import Done, Performed, Skipped, Turn
+from reverie.model import JSON, MAX_DEPTH, Caller, Context, Job, Script
+from reverie.scripting.engine import Outcome
+from reverie.store.memory import Memory
+from reverie.store.records import EventScriptRecord, ServiceRecord
+
+EVENT: Final = "script.event"
+SERVICE: Final = "script.service"
+BLANK: Final[Mapping[str, JSON]] = {"content": None, "content_type": None, "status_code": 200}
+
+log = structlog.get_logger()
+
+
+class TargetGone(Exception):
+    """The script of a job was deleted or switched off since it was queued; the text says which."""
+
+
+class Queued:
+    """Turns events into jobs and jobs into runs.
+
+    Args:
+        context_of: the surroundings of a job's run, for the caller of its snapshot.
+        script_of_service: the script of a script service.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        memory: Memory,
+        runs: ScriptRuns,
+        sealer: Seals,
+        *,
+        context_of: Callable[[Caller, Job], Context],
+        script_of_service: Callable[[ServiceRecord], Script],
+    ) -> None:
+        self._queue = queue
+        self._memory = memory
+        self._runs = runs
+        self._sealer = sealer
+        self._context_of = context_of
+        self._script_of_service = script_of_service
+
+    # -- in
+
+    async def keep_event(self, record: EventScriptRecord, event: dict[str, JSON], context: Context) -> Job | None:
+        """Store a job for a queued event script; None where the connection stores nothing.
+
+        Raises:
+            UnknownConnection, QueueUnavailable
+            ReverieError: from the run, on a ``sync`` connection.
+        """
+        name = f"event:{record.name}"
+        return await self._keep(EVENT, record.name, name, script_of(record), event, context)
+
+    async def keep_call(self, record: ServiceRecord, event: dict[str, JSON], context: Context) -> Job | None:
+        """Store a job for a queued script service, see `keep_event`."""
+        script = self._script_of_service(record)
+        return await self._keep(SERVICE, f"service:{record.id}", f"service:{record.name}", script, event, context)
+
+    async def _keep(
+        self, kind: str, identifier: str, name: str, script: Script, event: dict[str, JSON], context: Context
+    ) -> Job | None:
+        caller = context.caller
+        options = _options(script, caller)
+        packed = Packed(event=event, caller=caller, environment=self._environment(script))
+        return await self._queue.push(
+            Draft(
+                kind=kind,
+                script=identifier,
+                name=name,
+                payload=pack(packed, self._sealer, about=about_of(kind, identifier)),
+                connection=options.connection,
+                queue=options.queue,
+                delay=options.delay,
+                hops=context.hops + 1,
+                stamp=await self._memory.fresh(),
+                user_id=caller.user_id,
+                app_id=caller.app_id,
+            )
+        )
+
+    def _environment(self, script: Script) -> dict[str, JSON]:
+        engine = self._runs.engines.get(script.language)
+        return environment_map(
+            platform=version("reverie"),
+            language=script.language,
+            language_version=str(engine.facts().get("version", "")) if engine else "",
+            script_version=script.version,
+            config=self._runs.config,
+        )
+
+    # -- out
+
+    def open(self, job: Job) -> Packed:
+        """What the job holds.
+
+        Raises:
+            PayloadUnreadable
+        """
+        return unpack(job.payload, self._sealer, about=about_of(job.kind, job.script))
+
+    async def perform(self, turn: Turn) -> Performed:
+        """`Perform`: run a job's script, today's text, as things were when the job was queued."""
+        try:
+            script, packed = await self._resolve(turn.job)
+        except TargetGone as gone:
+            return Skipped(str(gone))
+        await turn.begin()
+        outcome = await self._run(turn.job, script, packed, timeout=turn.timeout or 0.0)
+        return Done(output=outcome.output)
+
+    async def run_now(self, job: Job) -> None:
+        """A job of a ``sync`` connection, inside the call that queued it."""
+        script, packed = await self._resolve(job)
+        await self._run(job, script, packed, timeout=None)
+
+    async def _resolve(self, job: Job) -> tuple[Script, Packed]:
+        """
+        Raises:
+            TargetGone: there is nothing to run any more.
+            PayloadUnreadable, LoopDetected: trying again would not help.
+        """
+        packed = self.open(job)
+        if job.hops > MAX_DEPTH:
+            raise LoopDetected(f"LoopDetected: a chain of {job.hops} queued jobs; a script may be queueing itself")
+        # A worker must not decide from less than the caller knew when the job was queued.
+        await self._memory.fresh()
+        return await self._target(job), packed
+
+    async def _run(self, job: Job, script: Script, packed: Packed, *, timeout: float | None) -> Outcome:  # noqa: ASYNC109
+        """On the event, caller, lookups and settings of the moment the job was queued."""
+        event = dict(packed.event)
+        event.setdefault("response", dict(BLANK))
+        config = packed.environment.get("config")
+        return await self._runs.run(
+            script,
+            event,
+            self._context_of(packed.caller, job),
+            config=config if isinstance(config, dict) else None,
+            timeout=timeout,
+            log_output=_wants_log(packed.event),
+        )
+
+    async def _target(self, job: Job) -> Script:
+        if job.kind == EVENT:
+            record = await self._memory.event_script(job.script)
+            if record is None or not record.is_active:
+                raise TargetGone(f"the event script {job.script} was {'deleted' if record is None else 'switched off'}")
+            return script_of(record)
+        service = await self._memory.service_by_id(int(job.script.removeprefix("service:")))
+        if service is None or not service.is_active:
+            raise TargetGone(f"the service of {job.name} was {'deleted' if service is None else 'switched off'}")
+        return self._script_of_service(service)
+
+
+def _options(script: Script, caller: Caller) -> QueueOptions:
+    """Connection, queue and delay of a script; lookups may stand in each."""
+    filled = {
+        name: put_lookups(value, caller, secrets=True) if isinstance(value, str) else value
+        for name, value in script.config.items()
+    }
+    return normalise_options(cast("JSON", filled))
+
+
+def _wants_log(event: Mapping[str, JSON]) -> bool:
+    request = event.get("request")
+    parameters = request.get("parameters") if isinstance(request, dict) else None
+    wanted = parameters.get("log_output", "true") if isinstance(parameters, dict) else "true"
+    return str(wanted).lower() not in ("false", "0", "no", "off", "")

@@ -1,0 +1,1 @@
+"""Where the truth about jobs is kept; the interface is ``jobs/ledger.py``."""

@@ -1,0 +1,247 @@
+"""The queue: one meaning for every verb, whatever keeps the jobs and whatever wakes the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from reverie.clock import Clock
+from reverie.errors import LeaseLost, QueueUnavailable
+from reverie.jobs.connections import Connections
+from reverie.jobs.ids import JobIds
+from reverie.jobs.ledger import Lease, Ledger, Settlement, Swept
+from reverie.jobs.settle import failed, finished, lease_of, released, skipped
+from reverie.jobs.transport import Transport
+from reverie.model import JSON, Job, JobStatus
+
+DAY: Final = 86400.0
+PURGED_AT_ONCE: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retention:
+    """How long jobs stay after their end, in seconds; `most_done` the newest done ones that stay in any case."""
+
+    done: float = 7 * DAY
+    failed: float = 30 * DAY
+    most_done: int = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A job to be pushed; the fields are those of `Job`. None for connection and queue means the default ones."""
+
+    kind: str
+    script: str
+    name: str
+    payload: bytes
+    connection: str | None = None
+    queue: str | None = None
+    delay: float | None = None
+    priority: int = 0
+    tries: int | None = None
+    timeout: float | None = None
+    hops: int = 1
+    stamp: int = 0
+    user_id: int | None = None
+    app_id: int | None = None
+
+
+class Queue:
+    """Named connections over a ledger and a transport.
+
+    Args:
+        run_now: runs a job of a ``sync`` connection to its end; what it raises reaches who pushed.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        transport: Transport,
+        connections: Connections,
+        clock: Clock,
+        *,
+        run_now: Callable[[Job], Awaitable[object]] | None = None,
+    ) -> None:
+        self.ledger = ledger
+        self.transport = transport
+        self.connections = connections
+        self._clock = clock
+        self._ids = JobIds(clock)
+        self._run_now = run_now
+
+    # -- in
+
+    def make(self, draft: Draft) -> Job:
+        """The job that *draft* becomes, stored nowhere yet.
+
+        Raises:
+            UnknownConnection
+        """
+        connection = self.connections.find(draft.connection)
+        now = self._clock.now()
+        return Job(
+            id=self._ids.make(),
+            kind=draft.kind,
+            script=draft.script,
+            name=draft.name,
+            connection=connection.name,
+            queue=draft.queue or connection.queue,
+            status=JobStatus.DELAYED if draft.delay and draft.delay > 0 else JobStatus.WAITING,
+            priority=draft.priority,
+            delay=draft.delay,
+            tries=draft.tries,
+            timeout=draft.timeout,
+            hops=draft.hops,
+            stamp=draft.stamp,
+            user_id=draft.user_id,
+            app_id=draft.app_id,
+            created_at=now,
+            due_at=now + max(draft.delay or 0.0, 0.0),
+            payload=draft.payload,
+        )
+
+    async def push(self, draft: Draft) -> Job | None:
+        """Keep a job; when this returns it is durable, and a worker is on its way.
+
+        A ``sync`` connection has run it when this returns. A ``null`` connection keeps nothing, and returns None.
+
+        Raises:
+            UnknownConnection, QueueUnavailable
+            ReverieError: from the run, on a ``sync`` connection; nothing is kept of it then.
+        """
+        job = self.make(draft)
+        match self.connections.find(job.connection).driver:
+            case "null":
+                return None
+            case "sync":
+                return await self._push_sync(job)
+            case "database":
+                await self.ledger.create_many([job])
+                await self.announce(job)
+                return job
+
+    async def _push_sync(self, job: Job) -> Job:
+        if self._run_now is None:
+            raise QueueUnavailable(f"The [{job.connection}] queue connection cannot run jobs here.")
+        await self._run_now(job)
+        done = replace(job, status=JobStatus.DONE, attempts=1, finished_at=self._clock.now())
+        await self.ledger.create_many([done])
+        return done
+
+    async def announce(self, *jobs: Job) -> None:
+        """Wake the workers for jobs that were stored by `Ledger.create`, after that transaction's commit."""
+        for queue in {job.queue for job in jobs}:
+            await self.transport.announce(queue)
+
+    # -- claimed
+
+    async def claim(
+        self,
+        *,
+        worker: str,
+        limit: int = 1,
+        lease: float = 30.0,
+        connection: str | None = None,
+        queues: Sequence[str] | None = None,
+    ) -> list[Job]:
+        """`Ledger.claim` with the connection's own queue as the first one."""
+        first = self.connections.first_queue(connection)
+        return await self.ledger.claim(
+            worker=worker, limit=limit, lease=lease, connection=connection, queues=queues, first=first
+        )
+
+    async def start(self, job: Job) -> None:
+        """Note that the job's script begins now.
+
+        Raises:
+            LeaseLost
+        """
+        self._must_hold(await self.ledger.start_many([lease_of(job)]))
+
+    async def extend(self, job: Job, *, worker: str, lease: float = 30.0) -> None:
+        """Hold on to a job for *lease* seconds from now.
+
+        Raises:
+            LeaseLost
+        """
+        self._must_hold(await self.ledger.extend_many(worker, [lease_of(job)], lease=lease))
+
+    async def finish(self, job: Job, *, output: str = "") -> None:
+        """The script ran to its end. Raises LeaseLost."""
+        await self.settle(finished(job, output=output))
+
+    async def release(self, job: Job, *, pause: float | None = None) -> None:
+        """Give a job back with no counter changed. Raises LeaseLost."""
+        await self.settle(released(job, pause=pause))
+        await self.announce(job)
+
+    async def fail(self, job: Job, error: JSON) -> None:
+        """The job has failed for good. Raises LeaseLost."""
+        await self.settle(failed(job, error))
+
+    async def skip(self, job: Job, reason: str) -> None:
+        """There is nothing to run any more. Raises LeaseLost."""
+        await self.settle(skipped(job, reason))
+
+    async def settle(self, settlement: Settlement) -> None:
+        """End a run.
+
+        Raises:
+            LeaseLost: the job is another's now, or has ended; nothing was changed.
+        """
+        self._must_hold(await self.ledger.settle_many([settlement]))
+
+    @staticmethod
+    def _must_hold(lost: Sequence[Lease]) -> None:
+        if lost:
+            raise LeaseLost(f"job {lost[0].job_id} is no longer held under epoch {lost[0].epoch}")
+
+    # -- by hand
+
+    async def cancel(self, ids: Sequence[str]) -> list[Job]:
+        """End jobs that wait or run; whose script runs is stopped within seconds. Those it ended."""
+        return await self.ledger.cancel(ids)
+
+    async def retry(self, ids: Sequence[str]) -> list[Job]:
+        """Make failed, cancelled and skipped jobs due now, as if never tried. Those it did."""
+        jobs = await self.ledger.retry(ids)
+        await self.announce(*jobs)
+        return jobs
+
+    async def pause(self, connection: str, queue: str) -> None:
+        await self.ledger.pause(connection, queue)
+
+    async def resume(self, connection: str, queue: str) -> None:
+        await self.ledger.resume(connection, queue)
+        await self.transport.announce(queue)
+
+    # -- kept in order
+
+    async def take_back(self, *, max_crashes: int) -> Swept:
+        """Free what dead and hanging workers hold: at once if their process is known to have ended."""
+        silent_since = self._clock.now() - DAY
+        for worker in await self.ledger.workers():
+            gone = self.transport.gone(worker.name)
+            if gone or worker.seen_at < silent_since:
+                await self.ledger.bury(worker.name)
+            if gone:
+                self.transport.clear(worker.name)
+        return await self.ledger.sweep(max_crashes=max_crashes)
+
+    async def purge(self, retention: Retention) -> int:
+        """Delete one batch of what has been kept long enough; how many. Call again while there are some."""
+        now = self._clock.now()
+        purged = await self.ledger.purge(
+            status=JobStatus.DONE,
+            ended_before=now - retention.done,
+            most=retention.most_done,
+            limit=PURGED_AT_ONCE,
+        )
+        for status in (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED):
+            purged += await self.ledger.purge(status=status, ended_before=now - retention.failed, limit=PURGED_AT_ONCE)
+        return purged
+
+    async def close(self) -> None:
+        await self.transport.close()

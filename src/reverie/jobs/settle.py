@@ -1,0 +1,78 @@
+"""What becomes of a job after a run: one function for each way it can end."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from reverie.errors import ReverieError, ScriptError, ScriptTimeout
+from reverie.jobs.ledger import Lease, Settlement
+from reverie.model import JSON, Job, JobStatus
+
+KEPT_OUTPUT: Final = 64 * 1024
+"""Characters kept of what a script printed: the end of it."""
+KEPT_IN_ERROR: Final = 4 * 1024
+
+
+def lease_of(job: Job) -> Lease:
+    return Lease(job.id, job.epoch)
+
+
+def finished(job: Job, *, output: str = "") -> Settlement:
+    return Settlement(
+        lease=lease_of(job), status=JobStatus.DONE, outcome="done", tried=True, output=_tail(output, KEPT_OUTPUT)
+    )
+
+
+def failed(job: Job, error: JSON, *, tried: bool = True) -> Settlement:
+    """*tried* False: it failed before its script had a say, as when its payload cannot be opened."""
+    return Settlement(lease=lease_of(job), status=JobStatus.FAILED, outcome="failed", tried=tried, error=error)
+
+
+def retried(job: Job, error: JSON, *, pause: float) -> Settlement:
+    return Settlement(
+        lease=lease_of(job), status=JobStatus.WAITING, outcome="retried", tried=True, pause=pause, error=error
+    )
+
+
+def crashed(job: Job, error: JSON, *, pause: float, max_crashes: int) -> Settlement:
+    """Lost with its process: due again, or failed when that happened *max_crashes* times."""
+    crashes = job.crashes + 1
+    if crashes < max_crashes:
+        return Settlement(
+            lease=lease_of(job), status=JobStatus.WAITING, outcome="crashed", crashed=True, pause=pause, error=error
+        )
+    cause = {**error, "message": f"{error.get('message')} (crash {crashes})"} if isinstance(error, dict) else error
+    return Settlement(lease=lease_of(job), status=JobStatus.FAILED, outcome="crashed", crashed=True, error=cause)
+
+
+def released(job: Job, *, pause: float | None = None) -> Settlement:
+    """Given back with no counter changed."""
+    return Settlement(lease=lease_of(job), status=JobStatus.WAITING, outcome="released", pause=pause)
+
+
+def skipped(job: Job, reason: str) -> Settlement:
+    """Its script is gone or inactive."""
+    return Settlement(
+        lease=lease_of(job), status=JobStatus.SKIPPED, outcome="skipped", error={"type": "Skipped", "message": reason}
+    )
+
+
+def error_map(error: BaseException, *, job: Job) -> dict[str, JSON]:
+    """``{"type", "message", "line", "excerpt", "output"}`` of whatever ended a run; unknown ones are None or empty."""
+    message = error.message if isinstance(error, ReverieError) else str(error)
+    if isinstance(error, ScriptTimeout) and "timed out" not in message:
+        message = f"{job.name} has timed out: {message}"
+    if not isinstance(error, ScriptError):
+        return {"type": type(error).__name__, "message": message, "line": None, "excerpt": "", "output": ""}
+    return {
+        "type": error.kind or type(error).__name__,
+        "message": message,
+        "line": error.line,
+        "excerpt": error.excerpt,
+        "output": _tail(error.output, KEPT_IN_ERROR),
+    }
+
+
+def _tail(text: str, most: int) -> str:
+    """The end of *text*; half a surrogate pair becomes ``?``, since no database stores it."""
+    return text[-most:].encode(errors="replace").decode()

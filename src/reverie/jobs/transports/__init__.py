@@ -1,0 +1,1 @@
+"""Ways to wake a worker; the interface is ``jobs/transport.py``."""

@@ -1,0 +1,213 @@
+"""The guarded HTTP client: every call to elsewhere passes here.
+
+An address is tested when the connection is made, after the name was resolved, and again for every redirect, so neither
+a name that resolves to something else the second time nor a redirect gets around the rule. Link-local and metadata
+addresses are refused always; `egress` says what else is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import socket
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, cast
+
+import httpcore2
+import httpx2
+import structlog
+
+from reverie.model import JSON
+
+Egress = Literal["any", "public", "none"]
+
+TIMEOUT = 300.0
+"""Seconds a call may take unless the script says otherwise."""
+MOST_BYTES = 64 * 1024 * 1024
+"""Largest answer that is read."""
+_NEVER = tuple(ipaddress.ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"))
+_KNOWN_OPTIONS = {
+    "CURLOPT_TIMEOUT",
+    "CURLOPT_CONNECTTIMEOUT",
+    "CURLOPT_USERPWD",
+    "CURLOPT_HTTPHEADER",
+    "CURLOPT_SSL_VERIFYPEER",
+}
+
+log = structlog.get_logger()
+
+
+class AddressRefused(httpcore2.ConnectError):
+    """The rule of the instance forbids this address."""
+
+
+def allowed(address: str, egress: Egress) -> bool:
+    """Whether a connection to an IP address may be made."""
+    ip = ipaddress.ip_address(address.split("%")[0])
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    if (
+        egress == "none"
+        or ip.is_link_local
+        or any(ip in network for network in _NEVER if ip.version == network.version)
+    ):
+        return False
+    return egress == "any" or (ip.is_global and not ip.is_multicast)
+
+
+class _GuardedBackend(httpcore2.AsyncNetworkBackend):
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+        self._inner = httpcore2.AnyIOBackend()
+
+    async def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is the base class's
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore2.ConnectError(f"the name {host!r} cannot be resolved") from error
+        addresses = list(dict.fromkeys(str(item[4][0]) for item in found))
+        permitted = [address for address in addresses if allowed(address, self._egress)]
+        if not permitted:
+            raise AddressRefused(f"calls from scripts to {host!r} are not allowed by this instance")
+        problem: Exception | None = None
+        for address in permitted:
+            try:
+                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
+            except (httpcore2.ConnectError, httpcore2.ConnectTimeout) as error:
+                problem = error
+        raise problem or httpcore2.ConnectError(f"{host!r} has no address")
+
+    async def connect_unix_socket(
+        self,
+        path: str,
+        timeout: float | None = None,  # noqa: ASYNC109 - the signature is the base class's
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.AsyncNetworkStream:
+        raise AddressRefused("UNIX sockets are not allowed")
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class Outgoing:
+    """Calls for scripts. One per process; the connections are kept."""
+
+    def __init__(self, egress: Egress = "any") -> None:
+        self._egress = egress
+        self._clients: dict[bool, httpx2.AsyncClient] = {}
+
+    def _client(self, *, verify: bool) -> httpx2.AsyncClient:
+        if verify not in self._clients:
+            transport = httpx2.AsyncHTTPTransport(verify=verify, trust_env=False)
+            context = httpx2.create_ssl_context(verify=verify, trust_env=False)
+            transport._pool = httpcore2.AsyncConnectionPool(
+                ssl_context=context,
+                max_connections=100,
+                max_keepalive_connections=20,
+                keepalive_expiry=5.0,
+                network_backend=_GuardedBackend(self._egress),
+            )
+            self._clients[verify] = httpx2.AsyncClient(transport=transport, follow_redirects=True, trust_env=False)
+        return self._clients[verify]
+
+    async def call(self, verb: str, url: str, payload: JSON, options: Mapping[str, JSON]) -> dict[str, JSON]:
+        """Call an address; never raises for what the other side or the network does.
+
+        Args:
+            payload: a text goes out as it is; a structure as JSON.
+            options: ``headers`` (a map, or a list of ``"Name: value"``), ``parameters`` (appended to the query), and
+                ``CURLOPT_TIMEOUT``, ``CURLOPT_CONNECTTIMEOUT``, ``CURLOPT_USERPWD``, ``CURLOPT_HTTPHEADER``,
+                ``CURLOPT_SSL_VERIFYPEER``; others are ignored with a warning.
+
+        Returns:
+            The result map of a script: ``status_code``, ``content``, ``content_type``, ``format``, ``headers``.
+        """
+        headers = _headers(options)
+        body: bytes | None = None
+        if isinstance(payload, str):
+            body = payload.encode()
+        elif payload is not None:
+            body = json.dumps(payload).encode()
+            headers.setdefault("Content-Type", "application/json")
+        _warn_of_unknown(options)
+        verify = options.get("CURLOPT_SSL_VERIFYPEER") not in (False, 0, "0", "false")
+        user, _, password = str(options.get("CURLOPT_USERPWD") or "").partition(":")
+        timeout = httpx2.Timeout(
+            _seconds(options.get("CURLOPT_TIMEOUT"), TIMEOUT),
+            connect=_seconds(options.get("CURLOPT_CONNECTTIMEOUT"), TIMEOUT),
+        )
+        parameters = options.get("parameters")
+        try:
+            response = await self._client(verify=verify).request(
+                verb,
+                httpx2.URL(url).copy_merge_params(cast("Any", parameters)) if isinstance(parameters, dict) else url,
+                content=body,
+                headers=headers,
+                auth=(user, password) if user else None,
+                timeout=timeout,
+            )
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpcore2.ConnectError, UnicodeError, ValueError) as error:
+            timed_out = isinstance(error, httpx2.TimeoutException)
+            return _failure(504 if timed_out else 502, f"{verb} {url}: {error or type(error).__name__}")
+        if response.status_code >= 300:
+            return _failure(response.status_code, response.text)
+        return {
+            "status_code": response.status_code,
+            "content": _decoded(response),
+            "content_type": response.headers.get("content-type"),
+            "format": 201,
+            "headers": dict(response.headers),
+        }
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
+        self._clients.clear()
+
+
+def _decoded(response: httpx2.Response) -> JSON:
+    if len(response.content) > MOST_BYTES:
+        return ""
+    try:
+        return cast("JSON", json.loads(response.content))
+    except (ValueError, RecursionError):
+        return cast("str", response.text)
+
+
+def _failure(status: int, message: str) -> dict[str, JSON]:
+    error: JSON = {"code": status, "context": None, "message": message, "status_code": status}
+    return {"status_code": status, "content": {"error": error}, "content_type": None, "format": 201, "headers": {}}
+
+
+def _headers(options: Mapping[str, JSON]) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for given in (options.get("headers"), options.get("CURLOPT_HTTPHEADER")):
+        if isinstance(given, dict):
+            headers.update({str(name): str(value) for name, value in given.items()})
+        elif isinstance(given, list):
+            for line in given:
+                name, _, value = str(line).partition(":")
+                headers[name.strip()] = value.strip()
+    return headers
+
+
+def _seconds(value: JSON, otherwise: float) -> float:
+    try:
+        seconds = float(str(value))
+    except (TypeError, ValueError):
+        return otherwise
+    return seconds if seconds > 0 else otherwise
+
+
+def _warn_of_unknown(options: Mapping[str, JSON]) -> None:
+    unknown = [name for name in options if name.startswith("CURLOPT_") and name not in _KNOWN_OPTIONS]
+    if unknown:
+        log.warning("outgoing.option_ignored", options=unknown)

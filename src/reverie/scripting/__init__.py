@@ -1,0 +1,1 @@
+"""User code: one conversation with a child process, whatever the language."""

@@ -1,0 +1,114 @@
+"""The interface to a language: run a script on an event, in a child process, within limits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from reverie.model import JSON, Script
+
+
+class _Nothing:
+    """The type of `NOTHING`."""
+
+    def __repr__(self) -> str:
+        return "NOTHING"
+
+
+NOTHING: Final = _Nothing()
+"""A script returned nothing at all, as against ``null``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one run may use; seconds, MiB, bytes. Breaking one is a clear ScriptError."""
+
+    wall: float = 60.0
+    memory: int = 256
+    output: int = 1024 * 1024
+    calls: int = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a script.
+
+    Attributes:
+        event: the ``event`` of the script; edited in the child, never here.
+        platform: ``session`` and ``config`` of the script's ``platform``.
+        host: answers what the script asks of the platform: ``host("api", {"verb", "path", "payload", "options"})``
+            gives the result map ``{"status_code", "content", "content_type", "format", "headers"}``,
+            ``host("store.get", {"key", "default"})`` a value, ``host("store.set", {"key", "value"})`` None. It never
+            raises ReverieError.
+        domain: scripts of one domain may share a child; another domain gets another child.
+        fresh: True for a process of its own, ended after the run.
+        nested: another run waits for this one; it gets a child beyond the pool's size, or both would wait for ever.
+    """
+
+    script: Script
+    event: dict[str, JSON]
+    platform: Mapping[str, JSON]
+    host: Callable[[str, dict[str, JSON]], Awaitable[JSON]]
+    limits: Limits = Limits()
+    domain: str = ""
+    fresh: bool = False
+    nested: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a run left.
+
+    Attributes:
+        event: the event after the script.
+        returned: what the script returned, or what ``event.setReturn`` was given; NOTHING if nothing.
+        output: what it printed, as text, shortened to the limit.
+        seconds: how long it ran.
+    """
+
+    event: dict[str, JSON]
+    returned: JSON | _Nothing = NOTHING
+    output: str = ""
+    seconds: float = 0.0
+
+
+class Engine(Protocol):
+    """Runs one language in warm children.
+
+    Attributes:
+        name: as in ``script.language`` and ``system/script_type``.
+        label, description: for people.
+        sandboxed: the language runtime itself denies every way out.
+    """
+
+    name: str
+    label: str
+    description: str
+    sandboxed: bool
+
+    async def start(self) -> None:
+        """Warm up; returns when the first child is ready or has failed to start. Twice does nothing."""
+        ...
+
+    async def run(self, run: Run) -> Outcome:
+        """Run a script to its end.
+
+        Runs go side by side up to the pool's size; more wait.
+
+        Raises:
+            ScriptError: the script threw, returned ``error``, has a syntax error, or ended its own process.
+            ScriptTimeout: `limits.wall` passed; the child is dead.
+            ScriptLimit: output, memory or calls beyond the limit; the child is dead.
+            ScriptCrashed: the child ended without an answer.
+            asyncio.CancelledError: the run was given up; its child is killed before this returns.
+        """
+        ...
+
+    def facts(self) -> Mapping[str, Any]:
+        """``version`` of the language, how it is isolated, children alive, process ids: for `system/environment`."""
+        ...
+
+    async def close(self) -> None:
+        """End all children, at once."""
+        ...

@@ -1,0 +1,54 @@
+"""v8js: synchronous JavaScript on Deno, with every permission denied."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import deno  # type: ignore[import-untyped]  # one function, and it is not typed
+
+from reverie.scripting.pool import Pool
+from reverie.scripting.program import Program
+
+
+def binary() -> str | None:
+    """Path of Deno's binary, from the package `deno`; None where it has none for this machine."""
+    try:
+        path = deno.find_deno_bin()
+    except FileNotFoundError:
+        return None
+    return path if Path(path).exists() else None
+
+
+def available() -> bool:
+    return binary() is not None
+
+
+def _arguments(memory: int, runner: str) -> list[str]:
+    return [
+        "run",
+        "--quiet",
+        "--no-prompt",
+        "--no-remote",
+        "--no-npm",
+        "--no-config",
+        "--no-lock",
+        "--no-code-cache",
+        f"--v8-flags=--max-old-space-size={memory}",
+        runner,
+    ]
+
+
+class DenoEngine(Pool):
+    """Every run in a fresh realm; the process is the wall, and it can do nothing but talk to us."""
+
+    def __init__(self, *, size: int = 2, recycle: int = 1000) -> None:
+        self.name = "v8js"
+        self.label = "V8Js"
+        self.description = "Server-side JavaScript handler using the V8js engine."
+        self.sandboxed = True
+        path = binary()
+        program = Program(
+            path=path, arguments=_arguments, runner="runner.js", place="stdio", prints=False, overhead=192
+        )
+        missing = "Deno is not installed for this machine."
+        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle)

@@ -1,0 +1,288 @@
+// Runs v8js scripts: every run in a fresh realm, over frames on stdin and stdout (see wire.py).
+// Started with every permission denied. Only text crosses into a realm: `realm` below is compiled inside it, and the one
+// function of ours that it gets stays in its closure. So no object of this file's world can be reached by a script.
+import vm from "node:vm";
+import { setImmediate } from "node:timers";
+
+// Compiled and called inside the realm. `exchange(text)` sends a frame and gives the answer, for a call.
+function realm(exchange) {
+  "use strict";
+  const { parse, stringify } = JSON;
+  const { apply } = Reflect;
+  const { defineProperty } = Object;
+  const { exec } = RegExp.prototype;
+  const { replace, toUpperCase } = String.prototype;
+  const then = Promise.prototype.then;
+  const resolve = Promise.resolve.bind(Promise);
+  const text = String;
+  const Failure = Error;
+  let event, platform, returned, failure, open = false, asked = 0;
+
+  // JSON text that UTF-8 can carry: half of a surrogate pair has no place in it.
+  function encode(value) {
+    const json = stringify(value);
+    if (json === undefined || apply(exec, /\\ud[89a-f]/i, [json]) === null) return json;
+    return apply(replace, json, [/(\\\\)|\\ud[89a-f][0-9a-f]{2}/gi, (all, pair) => pair || "\ufffd"]);
+  }
+
+  function ask(op, args) {
+    const message = `{"type":"call","id":${asked += 1},"op":"${op}","args":${encode(args)}}`;
+    let answer;
+    try {
+      answer = exchange(message);
+    } catch {
+      throw new Failure("The platform cannot be asked any more.");
+    }
+    return parse(answer).value;
+  }
+
+  function log(line) {
+    const message = `{"type":"log","text":${encode(line + "\n")}}`;
+    try {
+      exchange(message);
+    } catch {
+      throw new Failure("Nothing can be printed any more.");
+    }
+  }
+
+  function show(value, indent) {
+    if (typeof value === "string") return value;
+    if (value instanceof Error) return text(value.stack || value);
+    try {
+      const json = stringify(value, null, indent);
+      return json === undefined ? text(value) : json;
+    } catch {
+      return text(value);
+    }
+  }
+
+  function shown(values) {
+    let line = "";
+    for (let i = 0; i < values.length; i += 1) line += (i ? " " : "") + show(values[i]);
+    return line;
+  }
+
+  function plain(options) {
+    return options !== null && typeof options === "object" ? options : {};
+  }
+
+  function call(verb, path, payload, options) {
+    return ask("api", {
+      __proto__: null, // what a script does to Object's prototype stays out of our messages
+      verb: apply(toUpperCase, text(verb), []),
+      path: text(path),
+      payload: payload === undefined ? null : payload,
+      options: plain(options),
+    });
+  }
+
+  const api = {
+    call,
+    get: (path, payload, options) => call("GET", path, payload, options),
+    post: (path, payload, options) => call("POST", path, payload, options),
+    put: (path, payload, options) => call("PUT", path, payload, options),
+    patch: (path, payload, options) => call("PATCH", path, payload, options),
+    delete: (path, payload, options) => call("DELETE", path, payload, options),
+  };
+  const store = {
+    get: (key, missing) => {
+      const absent = missing === undefined ? null : missing;
+      return ask("store.get", { __proto__: null, key: text(key), default: absent });
+    },
+    set: (key, value) => {
+      ask("store.set", { __proto__: null, key: text(key), value: value === undefined ? null : value });
+    },
+  };
+  const say = (...values) => log(shown(values));
+  const globals = {
+    console: { log: say, info: say, warn: say, error: say, debug: say, dir: say, trace: say },
+    print: say,
+    var_dump: (...values) => {
+      for (let i = 0; i < values.length; i += 1) log(show(values[i], 2));
+    },
+    require: (name) => {
+      throw new Failure(`require('${text(name)}'): v8js scripts have no modules here.`);
+    },
+  };
+  for (const name in globals) {
+    defineProperty(globalThis, name, { value: globals[name], writable: true, configurable: true, enumerable: false });
+  }
+
+  // What was thrown, as a message. Its getters are the script's, so anything may happen on the way.
+  function described(thrown) {
+    const message = { __proto__: null, type: "error", message: "Unknown scripting error.", kind: "" };
+    try {
+      if (thrown !== null && (typeof thrown === "object" || typeof thrown === "function")) {
+        if (thrown.message !== undefined && thrown.message !== null && thrown.message !== "") {
+          message.message = text(thrown.message);
+        }
+        if (thrown instanceof Error) message.kind = text(thrown.name || thrown.constructor.name);
+        const place = apply(exec, /script\.js:(\d+)/, [text(thrown.stack)]);
+        if (place !== null) message.line = +place[1];
+        message.code = thrown.code;
+        message.status_code = thrown.status_code;
+      } else if (thrown !== undefined && thrown !== null && thrown !== "") {
+        message.message = text(thrown);
+      }
+      return encode(message);
+    } catch {
+      return '{"type":"error","message":"Unknown scripting error."}';
+    }
+  }
+
+  return {
+    // Take the frame of a run; its script text goes back to be compiled.
+    begin(frame) {
+      const message = parse(frame);
+      event = message.event;
+      platform = { api, session: message.platform.session, config: message.platform.config, store };
+      if (platform.config !== null && typeof platform.config === "object") {
+        defineProperty(platform.config, "df", { value: platform.config, enumerable: false });
+      }
+      return message.script;
+    },
+    go(script) {
+      try {
+        returned = script(event, platform);
+        if (returned !== null && typeof returned === "object" && typeof returned.then === "function") {
+          open = true;
+          apply(then, resolve(returned), [
+            (value) => { open = false; returned = value; },
+            (thrown) => { open = false; failure = described(thrown); },
+          ]);
+        }
+      } catch (thrown) {
+        failure = described(thrown);
+      }
+    },
+    fail(thrown) {
+      if (failure === undefined) failure = described(thrown);
+    },
+    // The frame that ends the run.
+    finish() {
+      try {
+        if (failure !== undefined) return failure;
+        if (open) throw new Failure("The script's promise never settles.");
+        const left = encode(event);
+        const value = encode(returned);
+        const end = value === undefined ? "}" : `,"returned":${value}}`;
+        return `{"type":"result","event":${left === undefined ? "null" : left}${end}`;
+      } catch (thrown) {
+        return described(thrown);
+      }
+    },
+  };
+}
+
+const REALM = new vm.Script(`(${realm})`, { filename: "realm" });
+const SETTLE = new vm.Script("0", { filename: "settle" }); // evaluating anything runs the realm's promise jobs
+const KEPT = 200; // compiled scripts
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const compiled = new Map();
+let current = null;
+
+function send(text) {
+  const body = encoder.encode(text);
+  const frame = new Uint8Array(4 + body.length);
+  new DataView(frame.buffer).setUint32(0, body.length);
+  frame.set(body, 4);
+  for (let at = 0; at < frame.length;) at += Deno.stdout.writeSync(frame.subarray(at));
+}
+
+function fill(bytes) {
+  for (let at = 0; at < bytes.length;) {
+    const count = Deno.stdin.readSync(bytes.subarray(at));
+    if (count === null || count === 0) Deno.exit(0); // the host is gone
+    at += count;
+  }
+  return bytes;
+}
+
+function receive() {
+  const length = new DataView(fill(new Uint8Array(4)).buffer).getUint32(0);
+  return decoder.decode(fill(new Uint8Array(length)));
+}
+
+// A realm that no script has seen, ready before its run arrives.
+function freshRealm() {
+  const context = vm.createContext(vm.constants.DONT_CONTEXTIFY, { microtaskMode: "afterEvaluate" });
+  const self = { context, alive: true, talking: false, inside: null };
+  self.inside = REALM.runInContext(context)((text) => {
+    if (!self.alive || self.talking || typeof text !== "string") throw new Error("over");
+    self.talking = true; // stays so if the stack ends in the middle of a frame
+    send(text);
+    const answer = text.startsWith('{"type":"call"') ? receive() : "";
+    self.talking = false;
+    return answer;
+  });
+  return self;
+}
+
+// The script as a function, compiled once for all runs of the same text.
+function compile(text) {
+  let entry = compiled.get(text);
+  if (entry !== undefined) return entry;
+  try {
+    new Function("event", "platform", text); // a body that closes its own function is none
+    entry = { script: new vm.Script(wrapped(text) + "\n})", { filename: "script.js" }), error: null };
+  } catch (error) {
+    entry = { script: null, error: { type: "error", kind: error.name, message: error.message, line: faulty(text) } };
+  }
+  compiled.set(text, entry);
+  if (compiled.size > KEPT) compiled.delete(compiled.keys().next().value);
+  return entry;
+}
+
+function wrapped(text) {
+  return "(function (event, platform) {" + text;
+}
+
+function complaint(text) {
+  try {
+    new vm.Script(text, { filename: "script.js" });
+    return null;
+  } catch (error) {
+    return error.message;
+  }
+}
+
+// The line of a syntax error, which the engine keeps to itself: the first line that, with those before it, draws the
+// same complaint as the whole.
+function faulty(text) {
+  const lines = text.split("\n");
+  const whole = complaint(wrapped(text) + "\n})");
+  let low = 1;
+  let high = lines.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (complaint(wrapped(lines.slice(0, middle).join("\n"))) === whole) high = middle;
+    else low = middle + 1;
+  }
+  return low;
+}
+
+async function perform(frame) {
+  const { context, inside } = current;
+  const text = inside.begin(frame);
+  const { script, error } = compile(text);
+  if (error !== null) return JSON.stringify(error);
+  inside.go(script.runInContext(context));
+  SETTLE.runInContext(context);
+  await new Promise((done) => setImmediate(done)); // rejections that nobody handles are told now
+  return inside.finish();
+}
+
+globalThis.addEventListener("unhandledrejection", (told) => {
+  told.preventDefault();
+  current.inside.fail(told.reason);
+});
+current = freshRealm();
+send(JSON.stringify({ type: "ready", version: Deno.version.v8 }));
+for (;;) {
+  const last = await perform(receive());
+  current.alive = false;
+  if (current.talking) Deno.exit(70);
+  send(typeof last === "string" ? last : '{"type":"error","message":"The script left nothing that can be read."}');
+  current = freshRealm();
+}

@@ -1,0 +1,369 @@
+"""Runs python3 scripts, over frames on a socket (see wire.py). Loaded by launch.py; needs nothing of reverie.
+
+A warm parent holds the interpreter and its library, and forks a child while nothing is to do. That child takes the next
+run, does it, and ends; so nothing of a script is left for the next one. The parent tells of its end.
+"""
+
+import ast
+import contextlib
+import fcntl
+import gc
+import importlib
+import json
+import math
+import os
+import resource
+import signal
+import struct
+import sys
+import threading
+
+SCRIPT = "<script>"
+HOST_GONE = 71
+# fmt: off
+PRELOADED = (
+    "abc", "base64", "bisect", "calendar", "collections", "contextlib", "copy", "csv", "dataclasses", "datetime",
+    "decimal", "difflib", "email.message", "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "html",
+    "http.client", "io", "itertools", "logging", "math", "operator", "pathlib", "pprint", "random", "re", "secrets",
+    "shlex", "ssl", "statistics", "string", "subprocess", "tempfile", "textwrap", "time", "traceback", "types",
+    "typing", "unicodedata", "urllib.error", "urllib.parse", "urllib.request", "uuid", "xml.etree.ElementTree",
+    "zlib", "zoneinfo",
+)
+# fmt: on
+
+
+# Before root is given up.
+
+
+def prepare():
+    """Load what scripts commonly use, and keep the library within reach.
+
+    The interpreter may lie where `nobody` cannot go. A folder opened now can be walked by its descriptor later, so that
+    is how the library is then named. Returns its folders.
+    """
+    if os.geteuid() == 0:
+        folders = {path: f"/proc/self/fd/{opened(path)}" for path in sys.path if walled(path)}
+        sys.path[:] = [folders.get(path, path) for path in sys.path]
+        for module in list(sys.modules.values()):
+            if isinstance(getattr(module, "__path__", None), list):
+                module.__path__[:] = [moved(path, folders) for path in module.__path__]
+    sys.dont_write_bytecode = True
+    sys.path_importer_cache.clear()
+    for name in PRELOADED:
+        with contextlib.suppress(ImportError):  # an interpreter built without it
+            importlib.import_module(name)
+    return [path for path in sys.path if os.path.exists(path)]
+
+
+def opened(path):
+    """A descriptor of the folder, above all that launch.py moves about."""
+    low = os.open(path, os.O_PATH)
+    high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 200)
+    os.close(low)
+    return high
+
+
+def walled(path):
+    """True for a folder below one that only its owner may walk through."""
+    if not os.path.isdir(path):
+        return False
+    path = os.path.realpath(path)
+    while os.stat(path).st_mode & 0o001:
+        if path == "/":
+            return False
+        path = os.path.dirname(path)
+    return True
+
+
+def moved(path, folders):
+    for folder, name in folders.items():
+        if path == folder or path.startswith(folder + "/"):
+            return name + path[len(folder) :]
+    return path
+
+
+# The parent.
+
+
+def serve(wire, libc):
+    send(wire, {"type": "ready", "version": sys.version.split()[0]})
+    gc.collect()
+    gc.freeze()
+    parent = os.getpid()
+    while True:
+        pid = os.fork()
+        if pid == 0:
+            try:
+                take_one(wire, libc, parent)
+            finally:
+                os._exit(70)
+        code = end_of(pid)
+        if code == HOST_GONE:
+            os._exit(code)
+        send(wire, {"type": "ended", "code": code})
+
+
+def end_of(pid):
+    """Wait for the child, and end what it started in its group."""
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # its number stays taken until it is asked for
+    with contextlib.suppress(OSError):  # it ended before it had a group
+        os.killpg(pid, signal.SIGKILL)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def send(wire, message):
+    body = json.dumps(message, ensure_ascii=False, default=plain).encode("utf-8", "replace")
+    data = memoryview(struct.pack(">I", len(body)) + body)
+    while data:
+        data = data[os.write(wire, data) :]
+
+
+def receive(wire):
+    (length,) = struct.unpack(">I", read(wire, 4))
+    return read(wire, length)
+
+
+def read(wire, count):
+    parts = []
+    while count:
+        part = os.read(wire, min(count, 1 << 20))
+        if not part:
+            os._exit(HOST_GONE)
+        parts.append(part)
+        count -= len(part)
+    return b"".join(parts)
+
+
+# The child.
+
+
+def take_one(wire, libc, parent):
+    """Wait for a run, do it, and end."""
+    libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
+    if os.getppid() != parent:
+        os._exit(HOST_GONE)
+    os.setpgid(0, 0)
+    message = json.loads(receive(wire), object_hook=Map)
+    me = os.getpid()
+    send(wire, {"type": "started", "pid": me})
+    limit_memory(message["memory"])
+    sys.stdout.reconfigure(line_buffering=True, errors="replace")
+    sys.stderr.reconfigure(errors="replace")
+    os.set_inheritable(wire, False)
+    answer = run(message, Platform(message["platform"], wire))
+    if os.getpid() != me:
+        os._exit(0)  # a fork that the script made has come this far
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # the script has closed it
+            stream.flush()
+    send(wire, answer)
+    os._exit(0)
+
+
+def limit_memory(allowed):
+    """Let data grow by *allowed* MiB from here."""
+    with open("/proc/self/statm") as file:
+        used = int(file.read().split()[5]) * resource.getpagesize()
+    limit = used + allowed * 1048576
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def run(message, platform):
+    event = message["event"]
+    try:
+        names = {"__name__": "__main__", "event": event, "platform": platform}
+        exec(compile_script(message["script"]), names)
+        returned = names["__script__"](event, platform)
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
+        if code == 1 and stop.code != 1:
+            print(stop.code, file=sys.stderr)
+        return {"type": "error", "message": f"Executed command returned with error code: {code}"}
+    except BaseException as error:
+        return failure(error)
+    answer = {"type": "result", "event": event}
+    if returned is not None:
+        answer["returned"] = returned
+    try:
+        json.dumps(answer, allow_nan=False, default=plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        return without_nan(answer, error)
+    return answer
+
+
+def without_nan(answer, error):
+    """The answer with null for each number that JSON does not know; if that was not its trouble, the error."""
+
+    def cleaned(value):
+        if isinstance(value, dict):
+            return {name: cleaned(item) for name, item in value.items()}
+        if isinstance(value, list):
+            return [cleaned(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    try:
+        return cleaned(json.loads(json.dumps(answer, default=plain)))
+    except (TypeError, ValueError, RecursionError):
+        return failure(error)
+
+
+def compile_script(text):
+    """The text as the body of a function, so that ``return`` works; lines keep their numbers."""
+    tree = ast.parse(text, SCRIPT)
+    first = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    body = [node for node in tree.body if node not in first] or [ast.Pass()]
+    names = [ast.arg("event"), ast.arg("platform")]
+    arguments = ast.arguments([], names, None, [], [], None, [])
+    function = ast.FunctionDef("__script__", arguments, body, [], None, type_params=[])
+    tree.body = [*first, function]
+    return compile(ast.fix_missing_locations(tree), SCRIPT, "exec")
+
+
+def failure(error):
+    text = type(error).__name__
+    with contextlib.suppress(Exception):  # its __str__ is the script's
+        text = str(error.args[0]) if isinstance(error, SyntaxError | KeyError) and error.args else str(error) or text
+    return {
+        "type": "error",
+        "message": text,
+        "kind": type(error).__name__,
+        "line": line_of(error),
+        "status_code": simple(getattr(error, "status_code", None)),
+        "code": simple(getattr(error, "code", None)),
+    }
+
+
+def simple(value):
+    return value if isinstance(value, int | float | str) else None
+
+
+def line_of(error):
+    if isinstance(error, SyntaxError) and error.filename == SCRIPT:
+        return error.lineno
+    line = None
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename == SCRIPT:
+            line = step.tb_lineno
+        step = step.tb_next
+    return line
+
+
+def plain(value):
+    """What JSON does not know, as what it knows."""
+    if isinstance(value, set | frozenset):
+        return list(value)
+    if isinstance(value, bytes | bytearray):
+        return value.decode("utf-8", "replace")
+    return str(value)
+
+
+class Map(dict):
+    """A map whose values are attributes, too."""
+
+    def __getattr__(self, name):
+        try:
+            value = self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+        if type(value) is dict:
+            value = self[name] = Map(value)
+        return value
+
+    def __setattr__(self, name, value):
+        self[name] = value
+
+    def __delattr__(self, name):
+        try:
+            del self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+class Result(Map):
+    """The result of a call; as readable as an HTTP response."""
+
+    def read(self):
+        content = self.get("content")
+        return content if isinstance(content, str) else json.dumps(content)
+
+    @property
+    def status(self):
+        return self.get("status_code")
+
+    def getcode(self):
+        return self.get("status_code")
+
+
+class Config(Map):
+    """The platform's settings, under their old name, too."""
+
+    @property
+    def df(self):
+        return self
+
+    def __missing__(self, name):
+        if name == "df":
+            return self
+        raise KeyError(name)
+
+
+class Platform(Map):
+    def __init__(self, given, wire):
+        asker = Asker(wire)
+        config = given.get("config")
+        config = Config(config) if isinstance(config, dict) else config
+        super().__init__(api=Api(asker), session=given.get("session"), config=config, store=Store(asker))
+
+
+class Asker:
+    """Asks the platform; threads of a script take turns."""
+
+    def __init__(self, wire):
+        self.wire = wire
+        self.count = 0
+        self.turn = threading.Lock()
+
+    def ask(self, op, args):
+        with self.turn:
+            self.count += 1
+            send(self.wire, {"type": "call", "id": self.count, "op": op, "args": args})
+            return json.loads(receive(self.wire), object_hook=Map).get("value")
+
+
+class Api:
+    def __init__(self, asker):
+        self._asker = asker
+
+    def call(self, verb, path, payload=None, options=None):
+        options = options if isinstance(options, dict) else {}
+        args = {"verb": str(verb).upper(), "path": str(path), "payload": payload, "options": options}
+        result = self._asker.ask("api", args)
+        return Result(result) if isinstance(result, dict) else result
+
+    def get(self, path, options=None):
+        return self.call("GET", path, None, options)
+
+    def post(self, path, payload=None, options=None):
+        return self.call("POST", path, payload, options)
+
+    def put(self, path, payload=None, options=None):
+        return self.call("PUT", path, payload, options)
+
+    def patch(self, path, payload=None, options=None):
+        return self.call("PATCH", path, payload, options)
+
+    def delete(self, path, payload=None, options=None):
+        return self.call("DELETE", path, payload, options)
+
+
+class Store:
+    def __init__(self, asker):
+        self._asker = asker
+
+    def get(self, key, default=None):
+        return self._asker.ask("store.get", {"key": str(key), "default": default})
+
+    def set(self, key, value):
+        self._asker.ask("store.set", {"key": str(key), "value": value})

@@ -1,0 +1,175 @@
+"""Encryption of what is stored: AES-256-GCM under keys derived from the instance's secret.
+
+An envelope, in bytes: version 1, key id 4, salt 16, nonce 12, then ciphertext and tag. The key id names the secret, so
+that an old one can still open what it sealed. The salt makes a key of its own for each process, so that random nonces
+never run short, however many jobs are sealed.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import os
+import secrets
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+SHORTEST_SECRET: Final = 32
+KEY_FILE: Final = "secret.key"
+
+_VERSION: Final = b"\x01"
+_KEY_ID: Final = slice(1, 5)
+_SALT: Final = slice(5, 21)
+_NONCE: Final = slice(21, 33)
+_HEAD: Final = 33
+_MOST_SALTS: Final = 1024
+"""Derived keys kept for opening; each is one process that sealed something."""
+
+
+class Unsealable(Exception):
+    """Sealed under a secret that is not known here, for another purpose, or changed since."""
+
+
+def make_secret() -> str:
+    return secrets.token_urlsafe(48)
+
+
+def _derive(secret: str, purpose: str, salt: bytes = b"") -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=salt or None, info=f"reverie {purpose}".encode()).derive(
+        secret.encode()
+    )
+
+
+class Sealer:
+    """Seals with *secret*; opens what it or one of the *older* secrets sealed.
+
+    Args:
+        secret: any text of 32 characters or more.
+
+    Raises:
+        ValueError: a secret is too short.
+    """
+
+    def __init__(self, secret: str, older: Sequence[str] = ()) -> None:
+        if any(len(text) < SHORTEST_SECRET for text in (secret, *older)):
+            raise ValueError(f"a secret key needs {SHORTEST_SECRET} characters or more")
+        self._secrets = {_derive(text, "key id")[:4]: text for text in (*older, secret)}
+        self._key_id = _derive(secret, "key id")[:4]
+        self._salt = os.urandom(16)
+        self._ciphers: dict[tuple[bytes, bytes], AESGCM] = {}
+        self._token_keys = {_name(text): _derive(text, "tokens") for text in (*older, secret)}
+        self._token_key = (_name(secret), self._token_keys[_name(secret)])
+
+    @property
+    def key_id(self) -> str:
+        """Names the secret in use without telling it."""
+        return self._key_id.hex()
+
+    @property
+    def token_key(self) -> tuple[str, bytes]:
+        """Id and bytes of the key that signs session tokens."""
+        return self._token_key
+
+    @property
+    def token_keys(self) -> Mapping[str, bytes]:
+        """Every key whose tokens are still believed, by id."""
+        return self._token_keys
+
+    def seal(self, data: bytes, *, about: str = "") -> bytes:
+        """Encrypt *data*; *about* is not stored, and must be the same when it is opened."""
+        nonce = os.urandom(12)
+        sealed = self._cipher(self._key_id, self._salt).encrypt(nonce, data, about.encode())
+        return b"".join((_VERSION, self._key_id, self._salt, nonce, sealed))
+
+    def open(self, data: bytes, *, about: str = "") -> bytes:
+        """The opposite of `seal`.
+
+        Raises:
+            Unsealable
+        """
+        if len(data) < _HEAD or data[:1] != _VERSION:
+            raise Unsealable("this is not a sealed value")
+        key_id = bytes(data[_KEY_ID])
+        if key_id not in self._secrets:
+            raise Unsealable(f"sealed under key {key_id.hex()}, which is not known here; see REVERIE_SECRET_KEY")
+        cipher = self._cipher(key_id, bytes(data[_SALT]))
+        try:
+            return cipher.decrypt(data[_NONCE], data[_HEAD:], about.encode())
+        except InvalidTag as error:
+            raise Unsealable("the sealed value was changed, or belongs elsewhere") from error
+
+    def seal_text(self, text: str, *, about: str = "") -> str:
+        """`seal` for text columns: base64 of the envelope."""
+        return base64.b64encode(self.seal(text.encode(), about=about)).decode()
+
+    def open_text(self, text: str, *, about: str = "") -> str:
+        """The opposite of `seal_text`.
+
+        Raises:
+            Unsealable
+        """
+        try:
+            data = base64.b64decode(text, validate=True)
+        except binascii.Error as error:
+            raise Unsealable("this is not a sealed value") from error
+        return self.open(data, about=about).decode()
+
+    def _cipher(self, key_id: bytes, salt: bytes) -> AESGCM:
+        cipher = self._ciphers.get((key_id, salt))
+        if cipher is None:
+            if len(self._ciphers) >= _MOST_SALTS:
+                self._ciphers.clear()
+            cipher = AESGCM(_derive(self._secrets[key_id], "sealing", salt))
+            self._ciphers[key_id, salt] = cipher
+        return cipher
+
+
+def _name(secret: str) -> str:
+    return hashlib.sha256(_derive(secret, "token key id")).hexdigest()[:12]
+
+
+def secret_from(folder: Path) -> str:
+    """The secret kept in *folder*, made now if there is none; readable by its owner only.
+
+    Two processes that start together agree: the file appears whole, by one link that only the first can make.
+
+    Raises:
+        OSError: the folder cannot be written.
+        ValueError: the file holds something too short.
+    """
+    path = folder / KEY_FILE
+    if not path.exists():
+        _put_secret(path)
+    secret = path.read_text(encoding="utf-8").strip()
+    if len(secret) < SHORTEST_SECRET:
+        raise ValueError(f"{path} holds fewer than {SHORTEST_SECRET} characters")
+    return secret
+
+
+def _put_secret(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=".secret-", dir=path.parent)  # mode 0600
+    draft = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(make_secret() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    finally:
+        draft.unlink()

@@ -1,0 +1,1 @@
+"""What answers requests: databases, scripts, and the platform's own records."""

@@ -1,0 +1,86 @@
+"""Services by name, built from their stored settings and rebuilt when those change."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+
+from reverie.errors import Forbidden, NotFound, NotSupported
+from reverie.services.service import Service
+from reverie.store.memory import Memory
+from reverie.store.records import ServiceRecord
+
+Build = Callable[[ServiceRecord], Service]
+GRACE = 60.0
+"""Seconds that a replaced service stays open."""
+
+
+class Registry:
+    """Args:
+    builders: how to build a service of each type.
+    """
+
+    def __init__(self, memory: Memory, builders: Mapping[str, Build]) -> None:
+        self._memory = memory
+        self._builders = builders
+        self._built: dict[int, tuple[int, Service]] = {}
+        self._fixed: dict[str, Service] = {}
+        self._retiring: set[asyncio.Task[None]] = set()
+
+    def add(self, service: Service) -> None:
+        """A service that is always there."""
+        self._fixed[service.name] = service
+
+    async def find(self, name: str) -> Service:
+        """The active service of that name.
+
+        Raises:
+            NotFound, Forbidden (not active), NotSupported (its type cannot be built here)
+        """
+        fixed = self._fixed.get(name)
+        if fixed is not None:
+            return fixed
+        record = await self._memory.service(name)
+        if record is None:
+            raise NotFound(f"Could not find a service for {name}")
+        if not record.is_active:
+            raise Forbidden(f"Service {record.name} is deactivated.")
+        return self.build(record)
+
+    def build(self, record: ServiceRecord) -> Service:
+        """The service of a record; the same object as long as the record does not change."""
+        known = self._built.get(record.id)
+        if known is not None and known[0] == record.version:
+            return known[1]
+        builder = self._builders.get(record.type)
+        if builder is None:
+            raise NotSupported(f"services of type {record.type!r} are not supported yet")
+        service = builder(record)
+        self._built[record.id] = (record.version, service)
+        if known is not None:
+            task = asyncio.get_running_loop().create_task(self._retire(known[1]))
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+        return service
+
+    @staticmethod
+    async def _retire(service: Service) -> None:
+        """Close a service that was replaced, once the calls that still hold it must be through."""
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(GRACE)
+        await service.close()
+
+    async def flush(self, name: str | None) -> None:
+        """Have the service of that name forget the answers it keeps; None: all of them."""
+        for _, service in self._built.values():
+            if name is None or service.name == name:
+                service.flush()
+
+    async def close(self) -> None:
+        for task in self._retiring:
+            task.cancel()
+        await asyncio.gather(*self._retiring, return_exceptions=True)
+        for _, service in self._built.values():
+            await service.close()
+        self._built.clear()

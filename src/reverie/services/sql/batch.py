@@ -1,0 +1,110 @@
+"""Many records in one call: stop at the first failure, go on, or undo everything."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from reverie.database import Connection, DatabaseBusy, DatabaseError, Refusal
+from reverie.errors import BadRequest, BatchError, Conflict, NotSupported, ReverieError, Unavailable
+from reverie.model import JSON
+from reverie.services.sql.options import Options
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class Outcome(Generic[T]):
+    """What became of the records that were tried; `done` holds results by index, `errors` the refusals."""
+
+    done: dict[int, T] = field(default_factory=dict)
+    errors: dict[int, ReverieError] = field(default_factory=dict)
+
+    def results(self) -> list[T]:
+        return [self.done[index] for index in sorted(self.done)]
+
+    def raise_failures(self, verb: str, options: Options, show: Callable[[T], JSON]) -> None:
+        """Raise BatchError when there were failures; *show* makes a success's entry."""
+        if not self.errors:
+            return
+        tried = sorted(self.done.keys() | self.errors.keys())
+        entries = [show(self.done[index]) if index in self.done else entry(self.errors[index]) for index in tried]
+        undone = " All changes rolled back." if options.rolls_back and verb != "retrieved" else ""
+        raise BatchError(
+            f"Batch Error: Not all requested records could be {verb}.{undone}",
+            failed=sorted(self.errors),
+            results=entries,
+        )
+
+
+class RolledBack(Exception):
+    """Leaves a unit of work so that all of it is undone; `outcome` tells why."""
+
+    def __init__(self, outcome: Outcome[T]) -> None:
+        super().__init__("a record failed and the batch was to be undone")
+        self.outcome = outcome
+
+
+async def perform(
+    connection: Connection,
+    items: Sequence[JSON],
+    act: Callable[[Connection, JSON], Awaitable[T]],
+    options: Options,
+    *,
+    table: str,
+    reads: bool = False,
+) -> Outcome[T]:
+    """Do *act* for each item inside a unit of work, each in a savepoint of its own.
+
+    Args:
+        reads: nothing is written, so nothing needs to be undone.
+
+    Raises:
+        RolledBack: an item failed, and the options ask to undo everything.
+        DatabaseBusy, NotSupported: nothing of the batch remains.
+    """
+    outcome: Outcome[T] = Outcome()
+    for index, item in enumerate(items):
+        try:
+            async with contextlib.nullcontext() if reads else connection.savepoint():
+                outcome.done[index] = await act(connection, item)
+        except (DatabaseBusy, NotSupported):
+            raise
+        except (ReverieError, DatabaseError) as error:
+            outcome.errors[index] = error if isinstance(error, ReverieError) else refused(error, table)
+            if not options.goes_on:
+                break
+    if outcome.errors and options.rolls_back and not reads:
+        raise RolledBack(outcome)
+    return outcome
+
+
+def entry(error: ReverieError) -> JSON:
+    """An error as it stands inside a batch error."""
+    return {"code": error.code, "context": error.context, "message": error.message, "status_code": error.status}
+
+
+def refused(error: DatabaseError, table: str) -> ReverieError:
+    """What a client learns about a refusal by the database: the columns, never the statement."""
+    failure: ReverieError
+    if isinstance(error, Refusal):
+        where = ", ".join(name.strip() for name in error.detail.split(",")) or f"table '{table}'"
+        match error.kind:
+            case "unique":
+                failure = Conflict(f"A record with this value exists already: {where}.")
+            case "foreign_key":
+                failure = Conflict(f"A reference would point nowhere, or other records point here: {where}.")
+            case "not_null":
+                failure = BadRequest(f"A value is required: {where}.")
+            case "check":
+                failure = BadRequest(f"A rule of the database does not allow this value: {where}.")
+            case "type":
+                failure = BadRequest(f"A value does not fit its column: {where}.")
+    elif isinstance(error, DatabaseBusy):
+        failure = Unavailable("The database is busy or cannot be reached; try again.", headers={"Retry-After": "1"})
+    else:
+        failure = BadRequest(f"The database did not accept the request for table '{table}'.")
+    failure.__cause__ = error
+    return failure

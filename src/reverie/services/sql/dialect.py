@@ -1,0 +1,67 @@
+"""The interface: what differs between databases. Drivers in `dialects`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeAlias
+
+from sqlalchemy.engine import Dialect as SqlAlchemyDialect
+
+from reverie.database import Connection, Database, Value
+from reverie.model import JSON
+from reverie.services.sql.catalogue import Catalogue, Column
+from reverie.store.records import ServiceRecord
+
+ToClient: TypeAlias = "Callable[[Value | JSON], JSON]"
+
+
+class Dialect(Protocol):
+    """What a database does in its own way. Holds no state of a service.
+
+    Attributes:
+        name: SQLAlchemy's name of the dialect.
+        compiler: compiles statements, in the driver's placeholder style.
+        service_type: the stored `type` of its services.
+        config_fields: description of its settings for `system/service_type`.
+    """
+
+    name: str
+    compiler: SqlAlchemyDialect
+    service_type: str
+    config_fields: Sequence[Mapping[str, JSON]]
+
+    def open(self, record: ServiceRecord) -> Database:
+        """Connect to what the service's settings name.
+
+        Raises:
+            BadRequest: a setting is missing or wrong; says which.
+            Unavailable: it cannot be opened.
+        """
+        ...
+
+    async def version(self, connection: Connection) -> int:
+        """A number that differs after any change of the schema. Cheap."""
+        ...
+
+    async def reflect(self, connection: Connection) -> Catalogue: ...
+
+    def to_client(self, column: Column) -> ToClient | None:
+        """How a stored value of the column becomes JSON; None where it already is. Never asked about null."""
+        ...
+
+    def create_table(self, name: str, fields: Sequence[Mapping[str, JSON]]) -> list[str]:
+        """Statements that create the table. Field properties are those of `_schema`, keys in lower case.
+
+        Raises:
+            BadRequest: a property does not make sense; says which.
+            NotSupported: names the property that this database cannot have.
+        """
+        ...
+
+    def add_column(self, table: str, field: Mapping[str, JSON]) -> list[str]:
+        """Statements that add a column; raises like `create_table`."""
+        ...
+
+    def drop_column(self, table: str, column: str) -> list[str]: ...
+
+    def drop_table(self, table: str) -> list[str]: ...

@@ -1,0 +1,1 @@
+"""The databases that can be served, one file each; only `reverie.app` names them."""

@@ -1,0 +1,174 @@
+"""Column definitions of SQLite, from the properties of `_schema` fields."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from reverie.errors import BadRequest, NotSupported
+from reverie.model import JSON
+from reverie.services.sql.values import is_true
+
+_SIMPLE: Final[Mapping[str, str]] = {
+    "text": "text", "longtext": "text", "mediumtext": "text", "integer": "integer", "int": "integer",
+    "smallint": "smallint", "mediumint": "mediumint", "bigint": "bigint", "tinyint": "tinyint",
+    "boolean": "tinyint(1)", "bool": "tinyint(1)", "float": "float", "double": "double", "money": "decimal(19,4)",
+    "date": "date", "time": "time", "datetime": "datetime", "timestamp": "timestamp", "timestamptz": "timestamp",
+    "timestamp_on_create": "timestamp", "timestamp_on_update": "timestamp", "user_id": "integer",
+    "user_id_on_create": "integer", "user_id_on_update": "integer", "binary": "blob", "uuid": "uuid", "json": "json",
+}  # fmt: skip
+_RAW = re.compile(r"[a-z][a-z0-9_]{0,40}(?: [a-z]{1,20})?\s?\(\s?\d{1,6}\s?(?:,\s?\d{1,6}\s?)?\)", re.IGNORECASE)
+_ACTIONS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION"})
+_EXPRESSIONS = frozenset({"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"})
+_LATER = ("picklist", "validation", "db_function", "alias", "is_virtual", "is_aggregate", "client_info")
+
+
+def quoted(identifier: str) -> str:
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+def create_table(name: str, fields: Sequence[Mapping[str, JSON]]) -> list[str]:
+    """``CREATE TABLE`` and its indexes. Raises as `Dialect.create_table` says."""
+    if not fields:
+        raise BadRequest(f"Table '{name}' needs at least one field.")
+    names = [_name(field).lower() for field in fields]
+    if twice := next((one for one in names if names.count(one) > 1), None):
+        raise BadRequest(f"Field '{twice}' is named twice.")
+    keys = [field for field in fields if is_true(field.get("is_primary_key")) or _type(field) in ("id", "pk")]
+    lines = [_definition(field, alone=len(keys) == 1) for field in fields]
+    if len(keys) > 1:
+        lines.append(f"PRIMARY KEY ({', '.join(quoted(_name(field)) for field in keys)})")
+    lines.extend(_references(field) for field in fields if _refers(field))
+    return [f"CREATE TABLE {quoted(name)} ({', '.join(lines)})", *_indexes(name, fields)]
+
+
+def add_column(table: str, field: Mapping[str, JSON]) -> list[str]:
+    """``ALTER TABLE ... ADD COLUMN`` and its indexes. Raises as `Dialect.add_column` says."""
+    if _type(field) in ("id", "pk") or is_true(field.get("is_primary_key")):
+        raise NotSupported("SQLite cannot add a primary key to a table that exists.")
+    if not is_true(field.get("allow_null")) and field.get("default") is None:
+        raise BadRequest(f"Field '{_name(field)}' of a table that exists needs allow_null or a default.")
+    # The rows that exist have no reference, which SQLite accepts only in this spelling.
+    reference = f" {_references(field, inline=True)}" if _refers(field) else ""
+    return [
+        f"ALTER TABLE {quoted(table)} ADD COLUMN {_definition(field, alone=False)}{reference}",
+        *_indexes(table, [field]),
+    ]
+
+
+def _name(field: Mapping[str, JSON]) -> str:
+    name = field.get("name")
+    if not isinstance(name, str) or not name.strip() or "\0" in name:
+        raise BadRequest("Every field needs a name.")
+    return name.strip()
+
+
+def _type(field: Mapping[str, JSON]) -> str:
+    kind = field.get("type") or field.get("db_type")
+    if not isinstance(kind, str) or not kind.strip():
+        raise BadRequest(f"Field '{_name(field)}' needs a type.")
+    return kind.strip().lower()
+
+
+def _refers(field: Mapping[str, JSON]) -> bool:
+    return _type(field) in ("reference", "fk") or is_true(field.get("is_foreign_key"))
+
+
+def _definition(field: Mapping[str, JSON], *, alone: bool) -> str:
+    """*alone*: the field is, if at all, the only one of the primary key."""
+    name = _name(field)
+    if later := next((one for one in _LATER if field.get(one)), None):
+        raise NotSupported(f"Field '{name}': the property '{later}' is not supported yet.")
+    kind = _type(field)
+    if kind in ("id", "pk"):
+        return f"{quoted(name)} integer" + (" NOT NULL PRIMARY KEY AUTOINCREMENT" if alone else " NOT NULL")
+    words = [quoted(name), _spelled(field, kind)]
+    if not is_true(field.get("allow_null")):
+        words.append("NOT NULL")
+    if is_true(field.get("is_primary_key")) and alone:
+        words.append("PRIMARY KEY AUTOINCREMENT" if is_true(field.get("auto_increment")) else "PRIMARY KEY")
+    default = field.get("default")
+    if default is None and kind in ("timestamp_on_create", "timestamp_on_update"):
+        default = {"expression": "CURRENT_TIMESTAMP"}
+    if default is not None:
+        words.append(f"DEFAULT {_literal(name, default)}")
+    return " ".join(words)
+
+
+def _spelled(field: Mapping[str, JSON], kind: str) -> str:
+    if kind in ("reference", "fk"):
+        return "integer"
+    if kind == "string":
+        national = "n" if is_true(field.get("supports_multibyte")) else ""
+        varying = "" if is_true(field.get("fixed_length")) else "var"
+        return f"{national}{varying}char({_size(field, 255)})"
+    if kind in ("decimal", "numeric"):
+        scale = field.get("scale")
+        return f"decimal({_size(field, 10)},{_whole(field, 'scale', scale) if scale is not None else 0})"
+    if spelled := _SIMPLE.get(kind):
+        return spelled
+    if _RAW.fullmatch(kind):
+        return kind
+    raise BadRequest(f"Field '{_name(field)}' has the unknown type {kind!r}.")
+
+
+def _size(field: Mapping[str, JSON], default: int) -> int:
+    for key in ("length", "precision", "size"):
+        if (value := field.get(key)) is not None:
+            return _whole(field, key, value)
+    return default
+
+
+def _whole(field: Mapping[str, JSON], key: str, value: JSON) -> int:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 7:
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 999_999:
+        raise BadRequest(f"Field '{_name(field)}': {key} must be a whole number up to 999999.")
+    return value
+
+
+def _literal(name: str, default: JSON) -> str:
+    if isinstance(default, dict):
+        expression = str(default.get("expression", "")).strip().upper().removesuffix("()")
+        if expression not in _EXPRESSIONS:
+            raise BadRequest(f"Field '{name}': only {', '.join(sorted(_EXPRESSIONS))} may be a default expression.")
+        return expression
+    if isinstance(default, bool):
+        return "1" if default else "0"
+    if isinstance(default, int):
+        return str(default)
+    if isinstance(default, str) and "\0" not in default:
+        return "'" + default.replace("'", "''") + "'"
+    if isinstance(default, float) and abs(default) < 1e300:
+        return repr(default)
+    raise BadRequest(f"Field '{name}' has a default that is no single value.")
+
+
+def _references(field: Mapping[str, JSON], *, inline: bool = False) -> str:
+    table, column = field.get("ref_table"), field.get("ref_field")
+    if not isinstance(table, str) or not isinstance(column, str) or not table or not column or "\0" in table + column:
+        raise BadRequest(f"Field '{_name(field)}' refers to another table: it needs ref_table and ref_field.")
+    text = "" if inline else f"FOREIGN KEY ({quoted(_name(field))}) "
+    text += f"REFERENCES {quoted(table)} ({quoted(column)})"
+    for key, words in (("ref_on_update", "ON UPDATE"), ("ref_on_delete", "ON DELETE")):
+        action = field.get(key)
+        if action is None:
+            continue
+        if str(action).upper() not in _ACTIONS:
+            raise BadRequest(f"Field '{_name(field)}': {key} must be one of {', '.join(sorted(_ACTIONS))}.")
+        text += f" {words} {str(action).upper()}"
+    return text
+
+
+def _indexes(table: str, fields: Sequence[Mapping[str, JSON]]) -> list[str]:
+    statements = []
+    for field in fields:
+        name = _name(field)
+        if is_true(field.get("is_unique")):
+            statements.append(
+                f"CREATE UNIQUE INDEX {quoted(f'undx_{table}_{name}')} ON {quoted(table)} ({quoted(name)})"
+            )
+        elif is_true(field.get("is_index")):
+            statements.append(f"CREATE INDEX {quoted(f'ndx_{table}_{name}')} ON {quoted(table)} ({quoted(name)})")
+    return statements

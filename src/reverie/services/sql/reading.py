@@ -1,0 +1,207 @@
+"""Reading records: one by its id, some by their ids, a page by filter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from reverie.auth.lookups import put_lookups
+from reverie.database import Connection, Value
+from reverie.errors import NotFound
+from reverie.model import JSON, Caller
+from reverie.services.sql import plan
+from reverie.services.sql.batch import Outcome, perform
+from reverie.services.sql.catalogue import Table
+from reverie.services.sql.execute import Executor, Record
+from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Matches, Not, Or, Scalar, parse_filter
+from reverie.services.sql.options import Options
+from reverie.services.sql.statements import Count, Order, Select
+from reverie.services.sql.values import OutOfRange
+
+QUICK_PAGE: Final = 100
+"""Rows that may be read on the event loop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """One request on the records of a table.
+
+    Attributes:
+        mine: what the caller's role lets through; None for everything.
+        max_records: most records of one answer.
+    """
+
+    table: Table
+    options: Options
+    caller: Caller
+    max_records: int
+    mine: Filter | None = None
+
+
+def not_found(identifier: JSON) -> NotFound:
+    text = msgspec.json.encode(identifier).decode() if isinstance(identifier, dict) else str(identifier)
+    return NotFound(f"Record with identifier '{text}' not found.")
+
+
+def wanted_filter(task: Task) -> Filter | None:
+    """The client's filter AND the role's. Lookups are put into values, so they cannot change what is asked.
+
+    Raises:
+        BadRequest
+    """
+    tree = parse_filter(task.options.filter, task.options.params)
+    return plan.both(None if tree is None else with_lookups(tree, task.caller), task.mine)
+
+
+def with_lookups(tree: Filter, caller: Caller) -> Filter:
+    """The tree with ``{name}`` in its values replaced where the name is known."""
+    match tree:
+        case And(parts):
+            return And(tuple([with_lookups(part, caller) for part in parts]))
+        case Or(parts):
+            return Or(tuple([with_lookups(part, caller) for part in parts]))
+        case Not(part):
+            return Not(with_lookups(part, caller))
+        case IsIn(field, values):
+            return IsIn(field, tuple([_put(value, caller) for value in values]))
+        case Compare(field, operator, value):
+            return Compare(field, operator, _put(value, caller))
+        case Matches(field, pattern, value):
+            return Matches(field, pattern, _put(value, caller))
+        case IsNull():
+            return tree
+
+
+def _put(value: Scalar, caller: Caller) -> Scalar:
+    return put_lookups(value, caller, secrets=False) if isinstance(value, str) and "{" in value else value
+
+
+class Reader:
+    """Reads of one service."""
+
+    def __init__(self, executor: Executor) -> None:
+        self._executor = executor
+
+    async def one(self, task: Task, identifier: JSON) -> Record:
+        """One record.
+
+        Raises:
+            NotFound: there is none, or the role hides it.
+            BadRequest: an id of a wrong type, an unknown field.
+        """
+        fields = self._fields(task)
+
+        async def work(connection: Connection) -> Record:
+            return await self.by_id(connection, task, identifier, fields)
+
+        return await self._executor.read(work, task.table.name, quick=True)
+
+    async def some(self, task: Task, identifiers: Sequence[JSON]) -> list[Record]:
+        """Records in the order of their ids, repeated ones repeated. With `continue` each once, by key.
+
+        Raises:
+            BatchError: some are missing or make no sense.
+        """
+        asked = self._fields(task)
+        key = tuple(column.name for column in plan.key_of(task.table, task.options))
+        fields = tuple(dict.fromkeys((*asked, *key)))
+
+        async def act(connection: Connection, identifier: JSON) -> Record:
+            return await self.by_id(connection, task, identifier, fields)
+
+        async def work(connection: Connection) -> Outcome[Record]:
+            return await perform(connection, identifiers, act, task.options, table=task.table.name, reads=True)
+
+        outcome = await self._executor.read(work, task.table.name)
+        outcome.raise_failures("retrieved", task.options, lambda record: {name: record[name] for name in asked})
+        found = outcome.results()
+        if task.options.goes_on:
+            by_key = {tuple(str(record[name]) for name in key): record for record in found}
+            found = sorted(by_key.values(), key=lambda record: [_sortable(record[name]) for name in key])
+        return [{name: record[name] for name in asked} for record in found]
+
+    async def by_id(self, connection: Connection, task: Task, identifier: JSON, fields: tuple[str, ...]) -> Record:
+        """One record inside a unit of work; raises as `one`."""
+        key = plan.key_of(task.table, task.options)
+        try:
+            values = plan.key_values(key, identifier)
+        except OutOfRange:
+            raise not_found(identifier) from None
+        where, more = plan.bind(task.table, task.mine)
+        shape = Select(table=task.table.name, columns=fields, where=plan.both(plan.key_filter(key), where), paged=True)
+        rows = await self._executor.fetch(connection, shape, [*values, *more, 1, 0])
+        if not rows:
+            raise not_found(identifier)
+        return self._executor.row_maker(task.table, fields).records(rows)[0]
+
+    async def count(self, task: Task) -> int:
+        where, values = plan.bind(task.table, wanted_filter(task))
+        return await self._count(task.table, where, values)
+
+    async def page(self, task: Task) -> tuple[list[Record], dict[str, JSON]]:
+        """Records by filter, and the `meta` that goes with them.
+
+        Raises:
+            BadRequest: a filter, field, order or group that makes no sense.
+        """
+        table, options = task.table, task.options
+        where, values = plan.bind(table, wanted_filter(task))
+        if options.group:
+            columns = plan.grouped_fields(table, options.fields or (), options.group)
+        else:
+            columns = self._fields(task)
+        shape = Select(
+            table=table.name,
+            columns=columns,
+            where=where,
+            group=tuple(plan.column_of(table, name, "group field").name for name in options.group),
+            order=plan.order_of(table, options.order),
+            paged=True,
+        )
+        limit = options.limit if options.limit and options.limit <= task.max_records else task.max_records
+        # One row more than the server's own limit tells whether there is more, without a count.
+        imposed = limit != options.limit
+        quick = limit <= QUICK_PAGE and where is None and not options.group and on_key(table, shape.order)
+
+        async def work(connection: Connection) -> list[Record]:
+            rows = await self._executor.fetch(connection, shape, [*values, limit + imposed, options.offset])
+            return self._executor.row_maker(table, columns).records(rows)
+
+        records = await self._executor.read(work, table.name, quick=quick)
+        beyond = options.offset + len(records) > task.max_records or (not records and options.offset > task.max_records)
+        meta: dict[str, JSON] = {}
+        if options.include_count or (imposed and beyond):
+            count = await self._count(table, where, values)
+            meta["count"] = count
+            if count - options.offset > limit:
+                meta["next"] = options.offset + limit
+        return records[:limit], meta
+
+    async def _count(self, table: Table, where: Filter | None, values: Sequence[Value]) -> int:
+        async def work(connection: Connection) -> int:
+            rows = await self._executor.fetch(connection, Count(table=table.name, where=where), values)
+            return int(rows[0][0] or 0)
+
+        return await self._executor.read(work, table.name)
+
+    @staticmethod
+    def _fields(task: Task) -> tuple[str, ...]:
+        return plan.fields_of(task.table, ("*",) if task.options.fields is None else task.options.fields)
+
+
+def on_key(table: Table, order: Sequence[Order]) -> bool:
+    """Whether rows come in this order without sorting: the table's own, or the first columns of its key."""
+    if table.is_view:
+        return False
+    same_way = len({one.descending for one in order}) <= 1
+    named = tuple(one.column for one in order)
+    return same_way and named == table.primary_key[: len(named)] and not any(one.nulls for one in order)
+
+
+def _sortable(value: JSON) -> tuple[bool, float, str]:
+    """Numbers first, then texts: how keys stand in the table's own order, near enough."""
+    number = isinstance(value, int | float)
+    return (not number, value if isinstance(value, int | float) else 0, str(value))

@@ -1,0 +1,225 @@
+"""`_table/{t}` and `_table/{t}/{id}`: which records a request means, and what is done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, cast
+
+from reverie.auth.access import filters_for
+from reverie.errors import BadRequest, NotSupported
+from reverie.model import JSON, Context, Request, Response, Verb
+from reverie.services.sql.catalogue import Catalogue, Table
+from reverie.services.sql.describe import describe_table
+from reverie.services.sql.execute import Record
+from reverie.services.sql.filters import And, Filter, Or, condition
+from reverie.services.sql.options import Options, read_options
+from reverie.services.sql.plan import UnknownField, both
+from reverie.services.sql.reading import Reader, Task, with_lookups
+from reverie.services.sql.reflect import Reflector
+from reverie.services.sql.relations import relations
+from reverie.services.sql.writing import Writer
+
+_NO_RECORDS: Final = (
+    "No record(s) detected in request. Please make sure record(s) are wrapped in a 'resource' tag. "
+    'Example: {"resource":[{"record":1},{"record":2}]}'
+)
+
+
+class Records:
+    """The records of one service's tables."""
+
+    def __init__(
+        self, reader: Reader, writer: Writer, reflector: Reflector, *, service: str, service_id: int, max_records: int
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._reflector = reflector
+        self._service = service
+        self._service_id = service_id
+        self._max_records = max_records
+        self._related: dict[str, Sequence[str]] = {}
+        self._related_of: Catalogue | None = None
+
+    async def handle(self, path: str, request: Request, context: Context) -> Response:
+        """Answer a request on the records of a table; *path* is what follows ``_table/``."""
+        name, _, rest = path.partition("/")
+        identifier = rest.partition("/")[0]
+        if request.method != "GET":
+            # A column that we do not know yet would be dropped from the record in silence.
+            self._reflector.forget()
+        table = await self._reflector.table(name)
+        try:
+            return await self._answer(table, identifier, request, context)
+        except UnknownField:
+            self._reflector.forget()
+            fresh = await self._reflector.table(name)
+            if fresh is table:
+                raise
+            return await self._answer(fresh, identifier, request, context)
+
+    async def _answer(self, table: Table, identifier: str, request: Request, context: Context) -> Response:
+        one = bool(identifier)
+        options = read_options(request.parameters, None if one else _options_in(request))
+        task = Task(
+            table=table,
+            options=options,
+            caller=context.caller,
+            max_records=self._max_records,
+            mine=self._role_filter(request, context),
+        )
+        related = await self._related_names(table)
+        _refuse_related(options, related)
+        if one:
+            return Response(content=cast("JSON", await self._one(task, identifier, request, related)))
+        match request.method:
+            case "GET":
+                return await self._read(task, request)
+            case "POST":
+                created = await self._writer.create(task, records_of(request), related)
+                return _list(created, options)
+            case "DELETE":
+                return await self._delete(task, request)
+            case _:
+                return _list(await self._update(task, request, related), options)
+
+    async def _one(self, task: Task, identifier: str, request: Request, related: Sequence[str]) -> Record:
+        match request.method:
+            case "GET":
+                return await self._reader.one(task, identifier)
+            case "POST":
+                raise BadRequest("Create record by identifier not currently supported.")
+            case "DELETE":
+                return await self._writer.delete_one(task, identifier)
+            case _:
+                if not isinstance(request.payload, dict) or not request.payload:
+                    raise BadRequest(request.payload_error or _NO_RECORDS)
+                return await self._writer.update_one(task, identifier, request.payload, related)
+
+    async def _read(self, task: Task, request: Request) -> Response:
+        options = task.options
+        identifiers = options.ids or _records_in(request.payload)
+        if identifiers:
+            found = await self._reader.some(task, identifiers)
+            return _list(found, options)
+        if options.count_only:
+            return Response(content=await self._reader.count(task))
+        records, meta = await self._reader.page(task)
+        if options.include_schema:
+            meta["schema"] = await self._description(task.table)
+        return _list(records, options, meta)
+
+    async def _update(self, task: Task, request: Request, related: Sequence[str]) -> list[Record]:
+        options = task.options
+        records = records_of(request)
+        if options.ids or options.filter:
+            if len(records) != 1:
+                raise BadRequest("With ids or a filter exactly one record tells what to change.")
+            if options.ids:
+                return await self._writer.update_ids(task, options.ids, records[0], related)
+            return await self._writer.update_filtered(task, records[0], related)
+        return await self._writer.update_records(task, records, related)
+
+    async def _delete(self, task: Task, request: Request) -> Response:
+        options = task.options
+        if identifiers := options.ids or _records_in(request.payload, bare_with=task.table.primary_key):
+            return _list(await self._writer.delete_ids(task, identifiers), options)
+        if options.filter.strip():
+            records, meta = await self._writer.delete_filtered(task)
+            return _list(records, options, meta)
+        if not options.force:
+            raise BadRequest("No filter or records given for delete request.")
+        await self._writer.truncate(task)
+        return Response(content={"success": True})
+
+    def _role_filter(self, request: Request, context: Context) -> Filter | None:
+        """What the caller's role lets through, for this verb on this component; None for everything."""
+        role, component = context.caller.role, request.resource
+        found: Filter | None = None
+        for conditions, operator in filters_for(
+            role, self._service, component, int(Verb[request.method]), int(context.requestor)
+        ):
+            parts = tuple(
+                condition(str(one.get("name", "")), str(one.get("operator", "")), one.get("value"))
+                for one in conditions
+            )
+            found = both(found, Or(parts) if operator == "OR" else And(parts))
+        return None if found is None else with_lookups(found, context.caller)
+
+    async def _related_names(self, table: Table) -> Sequence[str]:
+        catalogue = await self._reflector.catalogue()
+        if self._related_of is not catalogue:
+            self._related, self._related_of = {}, catalogue
+        if table.name not in self._related:
+            self._related[table.name] = tuple(relations(catalogue, table, self._service_id))
+        return self._related[table.name]
+
+    async def _description(self, table: Table) -> JSON:
+        catalogue = await self._reflector.catalogue()
+        found = describe_table(catalogue, table, service_id=self._service_id, access=31)
+        return _without_alias(found)
+
+
+def records_of(request: Request) -> list[JSON]:
+    """The records of a body: wrapped in `resource`, a bare list, or a bare object as a batch of one.
+
+    Raises:
+        BadRequest: there is none.
+    """
+    payload = request.payload
+    if isinstance(payload, dict) and "resource" in payload:
+        payload = payload["resource"]
+    records: list[JSON] = payload if isinstance(payload, list) else [payload] if isinstance(payload, dict) else []
+    if not records or payload == {}:
+        raise BadRequest(_NO_RECORDS)
+    return records
+
+
+def _records_in(payload: JSON, bare_with: Sequence[str] = ()) -> list[JSON]:
+    """Records that name what is meant; a bare object only when it holds the key *bare_with*."""
+    if isinstance(payload, dict):
+        lower = {name.lower() for name in payload}
+        if "resource" in payload:
+            payload = payload["resource"]
+        elif not bare_with or not all(name.lower() in lower for name in bare_with):
+            return []
+    return payload if isinstance(payload, list) else [payload] if isinstance(payload, dict) and payload else []
+
+
+def _options_in(request: Request) -> JSON:
+    """The body where it may hold options: not where it is itself a record, whose columns may bear their names."""
+    payload = request.payload
+    holds = isinstance(payload, dict) and ("resource" in payload or request.method in ("GET", "DELETE"))
+    return payload if holds else None
+
+
+def _refuse_related(options: Options, related: Sequence[str]) -> None:
+    """Unknown names are ignored; known ones would have to be read."""
+    known = {name.lower() for name in related}
+    for name in options.related:
+        if (name == "*" and known) or name.lower() in known:
+            raise NotSupported(f"Reading related records ('{name}') is not supported yet.")
+
+
+def _list(records: Sequence[Record], options: Options, meta: dict[str, JSON] | None = None) -> Response:
+    content: dict[str, JSON] = {"resource": _as_list(records, options) if options.as_list else list(records)}
+    if meta:
+        content["meta"] = meta
+    return Response(content=content)
+
+
+def _as_list(records: Sequence[Record], options: Options) -> list[JSON]:
+    """Identifiers alone; with several id fields ``(v1,v2)``. Records without the field vanish."""
+    fields = [name.lower() for name in options.id_field] or ["name"]
+    found: list[JSON] = []
+    for record in records:
+        lower = {name.lower(): value for name, value in record.items()}
+        if all(name in lower for name in fields):
+            values = [lower[name] for name in fields]
+            found.append(values[0] if len(values) == 1 else f"({','.join(str(value) for value in values)})")
+    return found
+
+
+def _without_alias(value: JSON) -> JSON:
+    if isinstance(value, dict):
+        return {name: _without_alias(item) for name, item in value.items() if name != "alias"}
+    return [_without_alias(item) for item in value] if isinstance(value, list) else value

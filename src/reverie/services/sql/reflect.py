@@ -1,0 +1,55 @@
+"""The catalogue of a database, cached. Absence is never decided from the cache: look again first."""
+
+from __future__ import annotations
+
+import time
+
+from reverie.database import Database
+from reverie.errors import NotFound
+from reverie.services.sql.catalogue import Catalogue, Table
+from reverie.services.sql.dialect import Dialect
+
+LOOK_EVERY = 0.02
+"""Seconds between two looks at the schema's version: changes made by other programs are seen after that long."""
+
+
+class Reflector:
+    """Keeps the catalogue until the schema's version moves."""
+
+    def __init__(self, database: Database, dialect: Dialect) -> None:
+        self._database = database
+        self._dialect = dialect
+        self._catalogue: Catalogue | None = None
+        self._next_look = 0.0
+
+    async def catalogue(self) -> Catalogue:
+        """What the database holds now, at most `LOOK_EVERY` old."""
+        known = self._catalogue
+        now = time.monotonic()
+        if known is not None and now < self._next_look:
+            return known
+        if known is None or known.version != await self._database.read(self._dialect.version):
+            known = self._catalogue = await self._database.read(self._dialect.reflect, quick=False)
+        self._next_look = now + LOOK_EVERY
+        return known
+
+    def forget(self) -> None:
+        """The schema was changed, or something is missing from it: the next look is a fresh one."""
+        self._next_look = 0.0
+
+    def forget_all(self) -> None:
+        """As `forget`, and read everything anew whatever the version says."""
+        self._catalogue = None
+
+    async def table(self, name: str) -> Table:
+        """The table of that name, in any case.
+
+        Raises:
+            NotFound: the database has none, now.
+        """
+        if found := (await self.catalogue()).table(name):
+            return found
+        self.forget()
+        if found := (await self.catalogue()).table(name):
+            return found
+        raise NotFound(f'Table "{name}" does not exist in the database.')

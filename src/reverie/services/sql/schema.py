@@ -1,0 +1,196 @@
+"""`_schema`: tables described, created, widened and dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from reverie.database import Connection
+from reverie.errors import BadRequest, Conflict, NotFound, NotSupported, ReverieError
+from reverie.model import JSON
+from reverie.services.sql.batch import entry
+from reverie.services.sql.catalogue import Column, Table
+from reverie.services.sql.describe import describe_column, describe_table, head
+from reverie.services.sql.execute import Executor
+from reverie.services.sql.options import names
+from reverie.services.sql.reflect import Reflector
+from reverie.services.sql.relations import relations
+from reverie.services.sql.values import is_true
+
+Access = Callable[[str], int]
+"""The caller's verb mask for a component."""
+
+_KEPT_ELSEWHERE = ("label", "plural", "alias", "description", "name_field")
+
+
+class Schema:
+    """The schema of one service's database."""
+
+    def __init__(self, executor: Executor, reflector: Reflector, service_id: int) -> None:
+        self._executor = executor
+        self._reflector = reflector
+        self._service_id = service_id
+
+    # -- describe
+
+    async def describe(self, name: str, access: Access) -> dict[str, JSON]:
+        """The full object of a table. Raises NotFound."""
+        table = await self._reflector.table(name)
+        catalogue = await self._reflector.catalogue()
+        mask = access(f"_schema/{table.name}")
+        return describe_table(catalogue, table, service_id=self._service_id, access=mask)
+
+    async def describe_part(self, name: str, part: str, parameters: Mapping[str, JSON]) -> JSON:
+        """``_field``, ``_field/{f}``, ``_related``, ``_related/{r}``, or in the old form just ``{f}``.
+
+        Raises:
+            NotFound: no such table, field or relation.
+        """
+        table = await self._reflector.table(name)
+        kind, _, one = part.partition("/")
+        if kind == "_related":
+            found: Mapping[str, JSON] = dict(relations(await self._reflector.catalogue(), table, self._service_id))
+        else:
+            one = one if kind == "_field" else kind
+            found = {column.name: describe_column(column) for column in table.columns}
+        if one:
+            lower = {key.lower(): value for key, value in found.items()}
+            if one.lower() not in lower:
+                what = "relationships" if kind == "_related" else "fields"
+                raise NotFound(f"No requested {what} found in table '{table.name}'.")
+            return lower[one.lower()]
+        chosen = {one.lower() for one in names("ids", parameters.get("ids"))}
+        return {"resource": [value for key, value in found.items() if not chosen or key.lower() in chosen]}
+
+    # -- create and widen
+
+    async def create(self, records: Sequence[JSON], *, check_exist: bool) -> list[JSON]:
+        """Create tables, or widen those that exist; answers ``{"name"}`` for each.
+
+        One that fails alone raises; among several its place holds ``{"error"}`` and the others are created.
+
+        Raises:
+            BadRequest, Conflict, NotSupported
+        """
+        results: list[JSON] = []
+        for record in records:
+            try:
+                results.append({"name": await self._create_one(_lower(record), check_exist=check_exist)})
+            except ReverieError as error:
+                if len(records) == 1:
+                    raise
+                results.append({"error": entry(error)})
+        return results
+
+    async def _create_one(self, record: Mapping[str, JSON], *, check_exist: bool) -> str:
+        name = record.get("name")
+        if not isinstance(name, str) or not name.strip() or "\0" in name or "/" in name:
+            raise BadRequest("Every table needs a name.")
+        name = name.strip()
+        self._reflector.forget()
+        known = (await self._reflector.catalogue()).table(name)
+        if known is None:
+            statements = self._executor.dialect.create_table(name, _fields(record))
+            await self._run(statements, name)
+            return name
+        if check_exist:
+            raise Conflict(f"Table '{known.name}' exists already.")
+        return await self.change(known.name, dict(record), drops=False)
+
+    async def change(self, name: str, record: JSON, *, drops: bool) -> str:
+        """Add the fields that the table does not have; with *drops* drop those that are not mentioned.
+
+        Raises:
+            NotFound: no such table.
+            NotSupported: what would have to be changed cannot be yet; says what.
+        """
+        table = await self._reflector.table(name)
+        body = _lower(record)
+        _refuse_extras(table, body)
+        fields = _fields(body)
+        statements = []
+        for field in fields:
+            column = table.column(str(field.get("name", "")))
+            if column is None:
+                statements += self._executor.dialect.add_column(table.name, field)
+            else:
+                _refuse_changes(column, field)
+        if drops and fields:
+            kept = {str(field.get("name", "")).lower() for field in fields}
+            for column in table.columns:
+                if column.name.lower() not in kept:
+                    statements += self._executor.dialect.drop_column(table.name, column.name)
+        await self._run(statements, table.name)
+        return table.name
+
+    async def add_fields(self, name: str, records: Sequence[JSON]) -> list[str]:
+        """Add fields to a table; their names. Raises as `change`."""
+        await self.change(name, {"field": list(records)}, drops=False)
+        return [str(_lower(record).get("name")) for record in records]
+
+    # -- drop
+
+    async def drop(self, wanted: Sequence[str]) -> list[str]:
+        """Drop tables, all or none; their names. Raises NotFound, Conflict."""
+        tables = [await self._reflector.table(name) for name in wanted]
+        for table in tables:
+            if table.is_view:
+                raise NotSupported(f"Dropping the view '{table.name}' is not supported yet.")
+        await self._run([one for table in tables for one in self._executor.dialect.drop_table(table.name)], wanted[0])
+        return [table.name for table in tables]
+
+    async def drop_fields(self, name: str, wanted: Sequence[str]) -> None:
+        """Drop columns; unknown names are gone already. Raises NotFound for the table."""
+        table = await self._reflector.table(name)
+        columns = [column for one in wanted if (column := table.column(one))]
+        dialect = self._executor.dialect
+        await self._run([one for column in columns for one in dialect.drop_column(table.name, column.name)], table.name)
+
+    async def _run(self, statements: Sequence[str], table: str) -> None:
+        async def work(connection: Connection) -> None:
+            for statement in statements:
+                await connection.execute(statement)
+
+        if statements:
+            await self._executor.write(work, table)
+        self._reflector.forget()
+
+
+def listing(table: Table, access: Sequence[str], *, alias: bool) -> dict[str, JSON]:
+    """One entry of a list of tables with all its fields; *access* names verbs."""
+    entry = {"alias": None, **head(table)} if alias else head(table)
+    return {**entry, "access": list(access)}
+
+
+def _lower(record: JSON) -> dict[str, JSON]:
+    if not isinstance(record, dict):
+        raise BadRequest("A table or field must be a map of properties.")
+    return {name.lower(): value for name, value in record.items()}
+
+
+def _fields(record: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+    fields = record.get("field") or record.get("fields") or []
+    if not isinstance(fields, list | dict):
+        raise BadRequest("The property 'field' must be a list of fields.")
+    return [_lower(field) for field in (fields if isinstance(fields, list) else [fields])]
+
+
+def _refuse_extras(table: Table, record: Mapping[str, JSON]) -> None:
+    """What belongs beside the table, not in it, has no place to be kept yet."""
+    shown = head(table)
+    for name in _KEPT_ELSEWHERE:
+        if record.get(name) and record[name] != shown.get(name):
+            raise NotSupported(f"Storing the property '{name}' of table '{table.name}' is not supported yet.")
+    if record.get("related") and is_true(record.get("is_virtual")):
+        raise NotSupported("Virtual relationships are not supported yet.")
+
+
+def _refuse_changes(column: Column, field: Mapping[str, JSON]) -> None:
+    """Clients send a field whole to change one property; what is as it was is no change."""
+    shown = describe_column(column)
+    for name, now in shown.items():
+        given = field.get(name)
+        if given in (None, [], "", now) or (isinstance(now, bool) and is_true(given) == now):
+            continue
+        if name == "type" and str(given).lower() in (column.type, column.db_type):
+            continue
+        raise NotSupported(f"Changing '{name}' of field '{column.name}' is not supported yet.")

@@ -1,0 +1,242 @@
+"""A database as a service: which resource is meant, and who may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from reverie.auth.access import verbs
+from reverie.database import Database
+from reverie.errors import BadRequest, NotFound, NotSupported
+from reverie.events.names import VERBS, EventPath, Moment
+from reverie.model import JSON, Context, Request, Response, Verb
+from reverie.services.sql.dialect import Dialect
+from reverie.services.sql.execute import Executor, writable
+from reverie.services.sql.options import names
+from reverie.services.sql.quick import QuickReads
+from reverie.services.sql.reading import Reader
+from reverie.services.sql.records import Records, records_of
+from reverie.services.sql.reflect import Reflector
+from reverie.services.sql.schema import Access, Schema, listing
+from reverie.services.sql.values import is_true
+from reverie.services.sql.writing import Writer
+from reverie.store.records import ServiceRecord
+
+RESOURCES: Final[Mapping[str, str]] = {"_schema": "Schema", "_table": "Tables"}
+LARGEST_PAGE: Final = 100_000
+_ALL: Final = int(Verb.GET | Verb.POST | Verb.PUT | Verb.PATCH | Verb.DELETE)
+
+
+class SqlService:
+    """`Service` over one database.
+
+    Args:
+        record: settings ``max_records`` (1000), ``read_only`` and ``allow_upsert``, beside those that *dialect* needs.
+        database: opened by ``dialect.open(record)``; closed with the service.
+    """
+
+    def __init__(self, record: ServiceRecord, dialect: Dialect, database: Database) -> None:
+        self.name = record.name.lower()
+        self._database = database
+        self._read_only = is_true(record.config.get("read_only"))
+        executor = Executor(database, dialect)
+        self._reflector = Reflector(database, dialect)
+        self._schema = Schema(executor, self._reflector, record.id)
+        reader = Reader(executor)
+        most = _max_records(record.config.get("max_records"))
+        self._quick = QuickReads(executor, self._reflector, service=self.name, max_records=most)
+        self._records = Records(
+            reader,
+            Writer(executor, reader, upserts=is_true(record.config.get("allow_upsert"))),
+            self._reflector,
+            service=self.name,
+            service_id=record.id,
+            max_records=most,
+        )
+
+    async def handle(self, request: Request, context: Context) -> Response:
+        if request.method == "GET" and request.resource.startswith("_table/"):
+            quick = await self._quick.answer(request, context)
+            if quick is not None:
+                return quick
+        kind, _, path = request.resource.strip("/").partition("/")
+        if not kind:
+            return self._root(request, await self.access_list())
+        if kind not in RESOURCES:
+            raise NotFound(f"Resource '{kind}' not found for service '{self.name}'.")
+        if request.method != "GET":
+            writable(self._read_only, self.name)
+        if is_true(request.parameters.get("refresh")):
+            self._reflector.forget_all()
+        if not path:
+            return Response(content=await self._collection(kind, request, context))
+        if kind == "_schema":
+            return Response(content=await self._schema_path(path, request, _access(self.name, context)))
+        return await self._records.handle(path, request, context)
+
+    # -- lists
+
+    def _root(self, request: Request, components: Sequence[str]) -> Response:
+        if request.method != "GET":
+            raise _no_handler(request)
+        if is_true(request.parameters.get("as_access_list")):
+            return Response(content={"resource": list(components)})
+        entries: list[JSON] = [{"name": name, "label": label} for name, label in RESOURCES.items()]
+        return Response(content={"resource": _shown(entries, request.parameters)})
+
+    async def _collection(self, kind: str, request: Request, context: Context) -> JSON:
+        if request.method != "GET":
+            if kind == "_schema":
+                return await self._change_tables(request, _access(self.name, context))
+            raise _no_handler(request)
+        access = _access(self.name, context)
+        wanted = {name.lower() for name in names("ids", request.parameters.get("ids"))}
+        catalogue = await self._reflector.catalogue()
+        tables = [table for name in catalogue.names() if (table := catalogue.table(name))]
+        seen = [(table, mask) for table in tables if (mask := access(f"{kind}/{table.name}") & _ALL)]
+        chosen = [(table, mask) for table, mask in seen if not wanted or table.name.lower() in wanted]
+        if kind == "_schema" and wanted:
+            return {"resource": [await self._schema.describe(table.name, access) for table, _ in chosen]}
+        entries: list[JSON] = [listing(table, _verb_names(mask), alias=kind == "_schema") for table, mask in chosen]
+        return {"resource": _shown(entries, request.parameters)}
+
+    # -- _schema
+
+    async def _change_tables(self, request: Request, access: Access) -> JSON:
+        if request.method == "DELETE":
+            wanted = names("ids", request.parameters.get("ids")) or _names_in(request.payload)
+            if not wanted:
+                raise BadRequest("No data in schema delete request.")
+            return {"resource": [{"name": name} for name in await self._schema.drop(wanted)]}
+        records = records_of(request)
+        check_exist = is_true(request.parameters.get("check_exist"))
+        if request.method == "POST":
+            created = await self._schema.create(records, check_exist=check_exist)
+        else:
+            drops = request.method == "PUT"
+            created = [
+                {"name": await self._schema.change(name, record, drops=drops)}
+                for name, record in zip(_named(records), records, strict=True)
+            ]
+        if names("fields", request.parameters.get("fields")) == ("*",):
+            return {"resource": [await self._schema.describe(name, access) for name in _named(created)]}
+        return {"resource": created}
+
+    async def _schema_path(self, path: str, request: Request, access: Access) -> JSON:
+        name, _, part = path.partition("/")
+        if part:
+            return await self._schema_part(name, part, request)
+        match request.method:
+            case "GET":
+                return await self._schema.describe(name, access)
+            case "DELETE":
+                await self._schema.drop([name])
+                return {"success": True}
+            case _:
+                await self._reflector.table(name)
+                changed = await self._schema.change(name, request.payload, drops=request.method == "PUT")
+                return {"name": changed}
+
+    async def _schema_part(self, name: str, part: str, request: Request) -> JSON:
+        if request.method == "GET":
+            return await self._schema.describe_part(name, part, request.parameters)
+        kind, _, one = part.partition("/")
+        if kind == "_related":
+            raise NotSupported("Changing relationships is not supported yet.")
+        one = one if kind == "_field" else kind
+        if request.method == "DELETE":
+            await self._schema.drop_fields(name, [one] if one else names("ids", request.parameters.get("ids")))
+            return {"success": True}
+        records = [{"name": one, **request.payload}] if one and isinstance(request.payload, dict) else None
+        added = await self._schema.add_fields(name, records or records_of(request))
+        return {"name": one} if one else {"resource": [{"name": field} for field in added]}
+
+    # -- events and roles
+
+    def moments(self, request: Request) -> Sequence[Moment]:
+        kind, _, path = request.resource.strip("/").partition("/")
+        verb = request.method.lower()
+        if not kind:
+            return (Moment(f"{self.name}.{verb}"),)
+        if not path:
+            return (Moment(f"{self.name}.{kind}.{verb}"),)
+        table, _, rest = path.partition("/")
+        generic, specific = f"{self.name}.{kind}.{{table_name}}", f"{self.name}.{kind}.{table}"
+        if not rest:
+            return (Moment(f"{generic}.{verb}", table), Moment(f"{specific}.{verb}", table))
+        last = "{field}" if kind == "_schema" else "{id}"
+        return (Moment(f"{generic}.{last}.{verb}", f"{table}/{rest}"), Moment(f"{specific}.{last}.{verb}", rest))
+
+    async def event_paths(self) -> Sequence[EventPath]:
+        tables: dict[str, JSON] = {"table_name": list((await self._reflector.catalogue()).names())}
+        table, schema = f"{self.name}._table", f"{self.name}._schema"
+        changes = ("get", "put", "patch", "delete")
+        return (
+            EventPath(name=self.name, verbs=("get",)),
+            EventPath(name=table, verbs=("get",)),
+            EventPath(name=f"{table}.{{table_name}}", verbs=VERBS, parameter=tables),
+            EventPath(name=f"{table}.{{table_name}}.{{id}}", verbs=changes, parameter=tables),
+            EventPath(name=schema, verbs=VERBS),
+            EventPath(name=f"{schema}.{{table_name}}", verbs=VERBS, parameter=tables),
+            EventPath(name=f"{schema}.{{table_name}}.{{field}}", verbs=VERBS, parameter=tables),
+        )
+
+    async def access_list(self) -> Sequence[str]:
+        found = ["", "*"]
+        tables = (await self._reflector.catalogue()).names()
+        for kind in RESOURCES:
+            for component in (kind, *(f"{kind}/{name}" for name in tables)):
+                found += [f"{component}/", f"{component}/*"]
+        return found
+
+    def flush(self) -> None:
+        """Nothing is kept."""
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+def _access(service: str, context: Context) -> Access:
+    role = context.caller.role
+    if role is None:
+        return lambda component: _ALL
+    return lambda component: verbs(role, service, component, int(context.requestor))
+
+
+def _verb_names(mask: int) -> list[str]:
+    return [verb for verb in ("GET", "POST", "PUT", "PATCH", "DELETE") if mask & Verb[verb]]
+
+
+def _shown(entries: Sequence[JSON], parameters: Mapping[str, JSON]) -> list[JSON]:
+    """Only names, unless `fields` asks for more; with `as_list` the names themselves."""
+    wanted = names("fields", parameters.get("fields")) or ("name",)
+    records = [entry for entry in entries if isinstance(entry, dict)]
+    if is_true(parameters.get("as_list")):
+        return [record["name"] for record in records]
+    if "*" in wanted:
+        return list(records)
+    return [{name: record[name] for name in wanted if name in record} for record in records]
+
+
+def _named(records: Sequence[JSON]) -> list[str]:
+    return [str(record.get("name", "")) for record in records if isinstance(record, dict)]
+
+
+def _names_in(payload: JSON) -> tuple[str, ...]:
+    """Names of tables in a body: ``{"ids": [...]}``, ``{"resource": [{"name"}]}`` or a list of either."""
+    if isinstance(payload, dict):
+        payload = payload.get("ids") or payload.get("resource") or ([payload] if "name" in payload else [])
+    if isinstance(payload, list):
+        return tuple(str(one.get("name", "")) if isinstance(one, dict) else str(one) for one in payload)
+    return names("ids", payload) if isinstance(payload, str) else ()
+
+
+def _no_handler(request: Request) -> BadRequest:
+    return BadRequest(f"{request.method} is not supported on '{request.resource or '/'}' of this service.")
+
+
+def _max_records(value: JSON) -> int:
+    """1000 unless set, never above the server's own maximum."""
+    if isinstance(value, str) and value.strip().isdigit() and len(value) < 12:
+        value = int(value)
+    return min(value, LARGEST_PAGE) if isinstance(value, int) and value > 0 else 1000

@@ -1,0 +1,215 @@
+"""Shape → SQL text, compiled once per shape by the dialect's compiler. No value and no text of a request is in it.
+
+A shape names columns as the catalogue spells them, and holds filter trees whose values were taken out. The values are
+bound in the order: written columns, `where`, `check`, limit, offset.
+"""
+
+from __future__ import annotations
+
+import operator as operators
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal, TypeAlias
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect as SqlAlchemyDialect
+
+from reverie.database import Value
+from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Matches, Not, Or
+
+MOST_SHAPES: Final = 2048
+
+Element: TypeAlias = "sa.ColumnElement[Any]"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    column: str
+    descending: bool = False
+    nulls: Literal["first", "last"] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate:
+    """``SUM(column)``; without a column ``COUNT(*)``."""
+
+    function: Literal["SUM", "COUNT", "AVG", "MIN", "MAX"]
+    column: str | None
+
+    @property
+    def label(self) -> str:
+        return f"{self.function}_{self.column or 'ALL'}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Select:
+    """`paged`: a limit and an offset are bound at the end."""
+
+    table: str
+    columns: tuple[str | Aggregate, ...]
+    where: Filter | None = None
+    group: tuple[str, ...] = ()
+    order: tuple[Order, ...] = ()
+    paged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    table: str
+    where: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Insert:
+    """`check` is answered as a last column: whether the row as stored fulfils it."""
+
+    table: str
+    columns: tuple[str, ...]
+    returning: tuple[str, ...]
+    check: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    table: str
+    columns: tuple[str, ...]
+    where: Filter | None
+    returning: tuple[str, ...]
+    check: Filter | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    table: str
+    where: Filter | None
+    returning: tuple[str, ...] = ()
+
+
+Shape: TypeAlias = "Select | Count | Insert | Update | Delete"
+
+
+class Statement:
+    """Compiled text, and how to arrange the values for its placeholders."""
+
+    __slots__ = ("_arrange", "sql")
+
+    def __init__(self, sql: str, positions: Sequence[int]) -> None:
+        self.sql = sql
+        self._arrange = None if list(positions) == list(range(len(positions))) else tuple(positions)
+
+    def values(self, values: Sequence[Value]) -> Sequence[Value]:
+        return values if self._arrange is None else [values[at] for at in self._arrange]
+
+
+class Statements:
+    """Compiles shapes and remembers them."""
+
+    def __init__(self, compiler: SqlAlchemyDialect) -> None:
+        self._compiler = compiler
+        self._known: dict[Shape, Statement] = {}
+        self._changing = threading.Lock()  # units of work compile on the loop, in readers' threads and in the writer's
+
+    def statement(self, shape: Shape) -> Statement:
+        """The text for *shape*; the same shape has the same text for ever."""
+        known = self._known.get(shape)
+        if known is None:
+            known = self._compile(shape)
+            with self._changing:
+                if len(self._known) >= MOST_SHAPES:
+                    del self._known[next(iter(self._known))]
+                self._known[shape] = known
+        return known
+
+    def _compile(self, shape: Shape) -> Statement:
+        built = _Builder(shape.table)
+        compiled = built.build(shape).compile(dialect=self._compiler)
+        order = compiled.positiontup or []
+        return Statement(str(compiled), [built.binds[name] for name in order])
+
+
+class _Builder:
+    """SQLAlchemy constructs for one shape; numbers the values as they appear."""
+
+    def __init__(self, table: str) -> None:
+        self.table = sa.table(sa.sql.quoted_name(table, quote=True))
+        self.binds: dict[str, int] = {}
+
+    def column(self, name: str) -> Element:
+        if name not in self.table.c:
+            self.table.append_column(sa.column(sa.sql.quoted_name(name, quote=True)))
+        return self.table.c[name]
+
+    def bind(self, kind: sa.types.TypeEngine[Any] | None = None) -> sa.BindParameter[Any]:
+        # A name no column can be taken for: SQLAlchemy keeps the columns' own names for itself.
+        name = f"value {len(self.binds)}"
+        self.binds[name] = len(self.binds)
+        return sa.bindparam(name, type_=kind or sa.types.NullType())
+
+    def build(self, shape: Shape) -> Any:
+        match shape:
+            case Select():
+                return self.select(shape)
+            case Count():
+                return self.filtered(sa.select(sa.func.count()).select_from(self.table), shape.where)
+            case Insert():
+                filled = {self.column(name): self.bind() for name in shape.columns}
+                return sa.insert(self.table).values(filled).returning(*self.returning(shape.returning, shape.check))
+            case Update():
+                changed = {self.column(name): self.bind() for name in shape.columns}
+                statement = self.filtered(sa.update(self.table).values(changed), shape.where)
+                return statement.returning(*self.returning(shape.returning, shape.check))
+            case Delete():
+                statement = self.filtered(sa.delete(self.table), shape.where)
+                return statement.returning(*self.returning(shape.returning, None)) if shape.returning else statement
+
+    def select(self, shape: Select) -> Any:
+        columns = [self.aggregate(one) if isinstance(one, Aggregate) else self.column(one) for one in shape.columns]
+        statement = self.filtered(sa.select(*columns).select_from(self.table), shape.where)
+        if shape.group:
+            statement = statement.group_by(*(self.column(name) for name in shape.group))
+        statement = statement.order_by(*(self.ordered(order) for order in shape.order))
+        if shape.paged:
+            statement = statement.limit(self.bind(sa.Integer())).offset(self.bind(sa.Integer()))
+        return statement
+
+    def aggregate(self, one: Aggregate) -> Element:
+        function = getattr(sa.func, one.function.lower())
+        return function(sa.text("*") if one.column is None else self.column(one.column)).label(one.label)  # type: ignore[no-any-return]
+
+    def ordered(self, order: Order) -> Element:
+        element = self.column(order.column)
+        element = element.desc() if order.descending else element.asc()
+        if order.nulls:
+            return element.nulls_first() if order.nulls == "first" else element.nulls_last()
+        return element
+
+    def filtered(self, statement: Any, where: Filter | None) -> Any:
+        return statement if where is None else statement.where(self.condition(where))
+
+    def returning(self, columns: Sequence[str], check: Filter | None) -> list[Element]:
+        elements = [self.column(name) for name in columns]
+        return elements if check is None else [*elements, self.condition(check).label("check")]
+
+    def condition(self, tree: Filter) -> Element:
+        match tree:
+            case And(parts):
+                return sa.and_(*(self.condition(part) for part in parts))
+            case Or(parts):
+                return sa.or_(*(self.condition(part) for part in parts))
+            case Not(part):
+                return sa.not_(self.condition(part))
+            case IsNull(field):
+                return self.column(field).is_(None)
+            case IsIn(field, values):
+                return self.column(field).in_([self.bind() for _ in values])
+            case Matches(field, _):
+                return sa.cast(self.column(field), sa.Text()).like(self.bind())
+            case Compare(field, operator, _):
+                return _COMPARE[operator](self.column(field), self.bind())
+
+
+_COMPARE: Final[Mapping[str, Callable[[Element, Element], Element]]] = {
+    "=": operators.eq, "!=": operators.ne, "<": operators.lt, "<=": operators.le, ">": operators.gt,
+    ">=": operators.ge,
+}  # fmt: skip

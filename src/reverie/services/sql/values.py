@@ -1,0 +1,121 @@
+"""Values of the client → values of the database, by abstract type. What is accepted: docs/reference/filters.md."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import math
+
+from reverie.database import Value
+from reverie.errors import BadRequest
+from reverie.model import JSON
+from reverie.services.sql.catalogue import INTEGERS, NUMBERS, TIMES, Column
+
+LARGEST = 2**63 - 1
+SMALLEST = -(2**63)
+_TRUE = frozenset({"1", "true", "on", "yes", "y", "t"})
+
+
+class OutOfRange(BadRequest):
+    """An integer that no column can hold: as an id it names no record."""
+
+
+def is_true(value: JSON) -> bool:
+    """``1 true on yes y t``, in any case; everything else is false."""
+    if isinstance(value, str):
+        return value.strip().lower() in _TRUE
+    return value is True or (isinstance(value, int | float) and value == 1)
+
+
+def to_database(column: Column, value: JSON) -> Value:
+    """The value as the column's type wants it; null stays null.
+
+    Raises:
+        BadRequest: the value does not fit the type; names the field.
+        OutOfRange: an integer of more than 64 bits.
+    """
+    if value is None:
+        return None
+    if isinstance(value, list | dict):
+        return _structure(column, value)
+    if value == "" and column.allow_null and (column.type in INTEGERS or column.type in NUMBERS):
+        return None
+    if column.type in INTEGERS:
+        return _integer(column, value)
+    if column.type == "boolean":
+        return is_true(value)
+    if column.type in NUMBERS:
+        return _number(column, value)
+    if column.type == "binary":
+        return _binary(column, value)
+    if column.type in TIMES and isinstance(value, bool):
+        raise BadRequest(f"Field '{column.name}' must be a text with a date or time.")
+    return _text(column, value)
+
+
+def to_text(field: str, text: str) -> str:
+    """The text itself; raises BadRequest when it is none, as a lone surrogate."""
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise BadRequest(f"Field '{field}' holds half a character (a lone surrogate).") from error
+    return text
+
+
+def _integer(column: Column, value: bool | int | float | str) -> int:
+    number: float | int
+    try:
+        number = value if isinstance(value, int) else _parsed(value) if isinstance(value, str) else value
+        whole = int(number)
+    except (ValueError, OverflowError) as error:
+        raise BadRequest(f"Field '{column.name}' must be a valid integer.") from error
+    if not SMALLEST <= whole <= LARGEST:
+        raise OutOfRange(f"Field '{column.name}' must be an integer of at most 64 bits.")
+    return whole
+
+
+def _parsed(text: str) -> float | int:
+    """Raises ValueError for what is no number; a number of thousands of digits is none either."""
+    if "_" in text or not text.isascii():
+        raise ValueError(text)
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def _number(column: Column, value: bool | int | float | str) -> float | int:
+    try:
+        number = _parsed(value) if isinstance(value, str) else value
+    except ValueError as error:
+        raise BadRequest(f"Field '{column.name}' must be a valid number.") from error
+    if isinstance(number, float) and not math.isfinite(number):
+        raise BadRequest(f"Field '{column.name}' must be a finite number.")
+    if isinstance(number, int) and not SMALLEST <= number <= LARGEST:
+        raise OutOfRange(f"Field '{column.name}' is too large a number.")
+    return number
+
+
+def _binary(column: Column, value: bool | int | float | str) -> bytes:
+    if not isinstance(value, str):
+        raise BadRequest(f"Field '{column.name}' must be base64 text.")
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise BadRequest(f"Field '{column.name}' must be base64 text.") from error
+
+
+def _text(column: Column, value: bool | int | float | str) -> str:
+    if isinstance(value, str):
+        return to_text(column.name, value)
+    return str(int(value)) if isinstance(value, bool) else str(value)
+
+
+def _structure(column: Column, value: list[JSON] | dict[str, JSON]) -> str:
+    if column.type == "json" or column.db_type.startswith("json"):
+        return to_text(column.name, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    if isinstance(value, dict) and "expression" in value:
+        raise BadRequest(f"Field '{column.name}': SQL expressions are not accepted; send the value itself.")
+    raise BadRequest(f"Field '{column.name}' must be a single value, not a list or map.")

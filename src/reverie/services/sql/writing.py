@@ -1,0 +1,320 @@
+"""Creating, changing and deleting records, one or many."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import cast
+
+from reverie.auth.lookups import put_lookups
+from reverie.database import Connection, Row, Value
+from reverie.errors import BadRequest, Forbidden, NotSupported
+from reverie.model import JSON, Caller
+from reverie.services.sql import plan
+from reverie.services.sql.batch import Outcome, RolledBack, perform
+from reverie.services.sql.catalogue import Column, Table
+from reverie.services.sql.execute import Executor, Record
+from reverie.services.sql.filters import And, Filter, IsNull, Not, Or
+from reverie.services.sql.reading import Reader, Task, not_found, wanted_filter
+from reverie.services.sql.statements import Delete, Insert, Update
+from reverie.services.sql.values import OutOfRange, to_database
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A record that was written: its id fields, and the fields that were asked for."""
+
+    identity: Record
+    record: Record
+
+
+Act = Callable[[Connection, JSON], Awaitable[Written]]
+
+
+class Writer:
+    """Writes of one service.
+
+    Args:
+        upserts: a change of an id that does not exist creates the record.
+    """
+
+    def __init__(self, executor: Executor, reader: Reader, *, upserts: bool) -> None:
+        self._executor = executor
+        self._reader = reader
+        self._upserts = upserts
+
+    # -- create
+
+    async def create(self, task: Task, records: Sequence[JSON], relations: Sequence[str]) -> list[Record]:
+        """Create all; answers their ids, or the fields asked for. Raises BatchError when some could not be."""
+
+        async def act(connection: Connection, item: JSON) -> Written:
+            return await self._insert(connection, task, _record(item, relations))
+
+        return await self._batch(task, records, act, "created")
+
+    async def _insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
+        table = task.table
+        values = _known(table, record, task.caller)
+        for column in table.columns:
+            if column.auto_increment and values.get(column.name) is None:
+                values.pop(column.name, None)
+            elif column.name not in values and (column.required or _must_be_named(column)):
+                raise BadRequest(f"Required field '{column.name}' can not be NULL.")
+        if not values:
+            raise BadRequest("No valid fields were found in the record.")
+        if task.mine is not None and not _can_hold(table, task.mine, values.keys()):
+            raise _denied()
+        names = tuple(column.name for column in table.columns if column.name in values)
+        check, more = plan.bind(table, task.mine)
+        shape = Insert(table=table.name, columns=names, returning=self._returning(task), check=check)
+        rows = await self._executor.fetch(connection, shape, [*(values[name] for name in names), *more])
+        return self._written(task, rows[0], checked=check is not None)
+
+    # -- change
+
+    async def update_one(self, task: Task, identifier: JSON, record: JSON, relations: Sequence[str]) -> Record:
+        """Change one record. Raises NotFound, Forbidden, Conflict, BadRequest."""
+
+        async def work(connection: Connection) -> Written:
+            return await self._update(connection, task, identifier, _record(record, relations))
+
+        return (await self._executor.write(work, task.table.name)).record
+
+    async def update_records(self, task: Task, records: Sequence[JSON], relations: Sequence[str]) -> list[Record]:
+        """Change records that carry their own ids."""
+
+        async def act(connection: Connection, item: JSON) -> Written:
+            record = _record(item, relations)
+            return await self._update(connection, task, dict(record), record)
+
+        return await self._batch(task, records, act, "updated")
+
+    async def update_ids(
+        self, task: Task, identifiers: Sequence[JSON], record: JSON, relations: Sequence[str]
+    ) -> list[Record]:
+        """The same change for all ids."""
+
+        async def act(connection: Connection, identifier: JSON) -> Written:
+            return await self._update(connection, task, identifier, _record(record, relations))
+
+        return await self._batch(task, identifiers, act, "updated")
+
+    async def update_filtered(self, task: Task, record: JSON, relations: Sequence[str]) -> list[Record]:
+        """The same change for all that match, whatever the limit; answers those that still match."""
+        table = task.table
+        values = self._changes(task, _record(record, relations), ())
+        where, wanted = plan.bind(table, wanted_filter(task))
+        check, more = plan.bind(table, task.mine)
+
+        async def work(connection: Connection) -> None:
+            shape = Update(table=table.name, columns=tuple(values), where=where, returning=(), check=check)
+            rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more])
+            if check is not None and not all(row[-1] for row in rows):
+                raise _denied()
+
+        if values:
+            await self._executor.write(work, table.name)
+        return (await self._reader.page(_ids_only(task)))[0]
+
+    async def _update(
+        self, connection: Connection, task: Task, identifier: JSON, record: Mapping[str, JSON]
+    ) -> Written:
+        table = task.table
+        key = plan.key_of(table, task.options)
+        try:
+            wanted = plan.key_values(key, identifier)
+        except OutOfRange:
+            raise not_found(_shown(key, identifier)) from None
+        values = self._changes(task, record, key)
+        if not values and not self._upserts:
+            return await self._unchanged(connection, task, identifier)
+        mine, more = plan.bind(table, task.mine)
+        if values:
+            shape = Update(
+                table=table.name,
+                columns=tuple(values),
+                where=plan.both(plan.key_filter(key), mine),
+                returning=self._returning(task),
+                check=mine,
+            )
+            rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more, *more])
+            if rows:
+                return self._written(task, rows[0], checked=mine is not None)
+        if self._upserts:
+            merged = {**record, **{column.name: cast("JSON", value) for column, value in zip(key, wanted, strict=True)}}
+            return await self._insert(connection, task, merged)
+        raise not_found(_shown(key, identifier))
+
+    async def _unchanged(self, connection: Connection, task: Task, identifier: JSON) -> Written:
+        fields = self._returning(task)
+        record = await self._reader.by_id(connection, task, identifier, fields)
+        return self._shaped(task, record)
+
+    def _changes(self, task: Task, record: Mapping[str, JSON], key: Sequence[Column]) -> dict[str, Value]:
+        """New values by column, in the table's order; id fields are left out."""
+        fixed = {column.name for column in key} | set(task.table.primary_key)
+        known = _known(task.table, record, task.caller)
+        return {column.name: known[column.name] for column in task.table.columns if column.name in known.keys() - fixed}
+
+    # -- delete
+
+    async def delete_one(self, task: Task, identifier: JSON) -> Record:
+        """Delete one record; answers its id, or the fields asked for. Raises NotFound, Conflict."""
+
+        async def work(connection: Connection) -> Written:
+            return await self._delete(connection, task, identifier)
+
+        return (await self._executor.write(work, task.table.name)).record
+
+    async def delete_ids(self, task: Task, identifiers: Sequence[JSON]) -> list[Record]:
+        """Delete by ids, or by records that hold them."""
+
+        async def act(connection: Connection, identifier: JSON) -> Written:
+            return await self._delete(connection, task, identifier)
+
+        return await self._batch(task, identifiers, act, "deleted")
+
+    async def delete_filtered(self, task: Task) -> tuple[list[Record], dict[str, JSON]]:
+        """Delete what a read with the same options would answer, and answer it.
+
+        Raises:
+            NotSupported: a part of the matches was asked for, of a table without a key.
+        """
+        table = task.table
+        asked = plan.fields_of(table, task.options.fields or ())
+        fields = tuple(dict.fromkeys((*table.primary_key, *asked)))
+        records, meta = await self._reader.page(replace(task, options=replace(task.options, fields=fields)))
+        if not table.primary_key and (task.options.limit or task.options.offset or "next" in meta):
+            raise NotSupported(f"Table '{table.name}' has no primary key: deleting a part of it is not supported.")
+        key = plan.key_of(table, replace(task.options, id_field=())) if table.primary_key else ()
+        where, values = plan.bind(table, task.mine if key else wanted_filter(task))
+
+        async def work(connection: Connection) -> None:
+            shape = Delete(table=table.name, where=plan.both(plan.key_filter(key), where) if key else where)
+            for record in records if key else [{}]:
+                await self._executor.fetch(connection, shape, [*plan.key_values(key, record), *values])
+
+        await self._executor.write(work, table.name)
+        return [{name: record[name] for name in asked} for record in records], meta
+
+    async def truncate(self, task: Task) -> None:
+        """Delete every record that the role can see."""
+        where, values = plan.bind(task.table, task.mine)
+
+        async def work(connection: Connection) -> None:
+            await self._executor.fetch(connection, Delete(table=task.table.name, where=where), values)
+
+        await self._executor.write(work, task.table.name)
+
+    async def _delete(self, connection: Connection, task: Task, identifier: JSON) -> Written:
+        table = task.table
+        key = plan.key_of(table, task.options)
+        try:
+            wanted = plan.key_values(key, identifier)
+        except OutOfRange:
+            raise not_found(_shown(key, identifier)) from None
+        where, values = plan.bind(table, task.mine)
+        shape = Delete(table=table.name, where=plan.both(plan.key_filter(key), where), returning=self._returning(task))
+        rows = await self._executor.fetch(connection, shape, [*wanted, *values])
+        if not rows:
+            raise not_found(_shown(key, identifier))
+        written = self._written(task, rows[0], checked=False)
+        return Written(written.record, written.record)
+
+    # -- what all share
+
+    async def _batch(self, task: Task, items: Sequence[JSON], act: Act, verb: str) -> list[Record]:
+        async def work(connection: Connection) -> Outcome[Written]:
+            return await perform(connection, items, act, task.options, table=task.table.name)
+
+        try:
+            outcome = await self._executor.write(work, task.table.name)
+        except RolledBack as undone:
+            outcome = cast("Outcome[Written]", undone.outcome)
+        outcome.raise_failures(verb, task.options, lambda written: written.identity)
+        return [written.record for written in outcome.results()]
+
+    def _identity(self, task: Task) -> tuple[str, ...]:
+        names = task.options.id_field or task.table.primary_key
+        return tuple(plan.column_of(task.table, name, "id_field").name for name in names)
+
+    def _returning(self, task: Task) -> tuple[str, ...]:
+        """Id fields and the fields asked for; something in any case, so that an answer tells that a row was there."""
+        asked = () if task.options.fields is None else plan.fields_of(task.table, task.options.fields)
+        return tuple(dict.fromkeys((*self._identity(task), *asked))) or (task.table.columns[0].name,)
+
+    def _written(self, task: Task, row: Row, *, checked: bool) -> Written:
+        """Raises Forbidden when the row, as it is now, is not one that the role lets through."""
+        if checked and not row[-1]:
+            raise _denied()
+        maker = self._executor.row_maker(task.table, self._returning(task))
+        return self._shaped(task, maker.records([row])[0])
+
+    def _shaped(self, task: Task, record: Record) -> Written:
+        identity = {name: record[name] for name in self._identity(task)}
+        if task.options.fields is None:
+            return Written(identity, identity)
+        return Written(identity, {name: record[name] for name in plan.fields_of(task.table, task.options.fields)})
+
+
+def _ids_only(task: Task) -> Task:
+    fields = task.options.fields or task.options.id_field
+    return replace(task, options=replace(task.options, fields=fields, limit=None, offset=0, count_only=False))
+
+
+def _record(item: JSON, relations: Sequence[str]) -> Mapping[str, JSON]:
+    """The record with keys in lower case. Raises BadRequest for what is none, NotSupported for related records."""
+    if not isinstance(item, dict):
+        raise BadRequest("A record must be a map of fields to values.")
+    record = {name.lower(): value for name, value in item.items()}
+    for name in relations:
+        if record.pop(name.lower(), None):
+            raise NotSupported(f"Writing related records ('{name}') is not supported yet.")
+    return record
+
+
+def _known(table: Table, record: Mapping[str, JSON], caller: Caller) -> dict[str, Value]:
+    """Values of the columns that exist and can be written. Raises BadRequest for a wrong type or a null."""
+    found: dict[str, Value] = {}
+    for name, given in record.items():
+        column = table.column(name)
+        if column is None or column.generated:
+            continue
+        text = isinstance(given, str) and "{" in given
+        value = to_database(column, put_lookups(str(given), caller, secrets=False) if text else given)
+        if value is None and not column.allow_null and not column.auto_increment:
+            raise BadRequest(f"Field '{column.name}' can not be NULL.")
+        found[column.name] = value
+    return found
+
+
+def _must_be_named(column: Column) -> bool:
+    """A key that nothing else fills, even where the database would take null for it."""
+    return column.is_primary_key and not column.auto_increment and column.default is None and not column.generated
+
+
+def _can_hold(table: Table, tree: Filter, given: Collection[str]) -> bool:
+    """Whether the role's conditions can hold when every field that was not given counts as null."""
+    match tree:
+        case And(parts):
+            return all(_can_hold(table, part, given) for part in parts)
+        case Or(parts):
+            return any(_can_hold(table, part, given) for part in parts)
+        case Not(part):
+            return isinstance(part, And | Or | Not) or plan.column_of(table, part.field).name in given
+        case _:
+            return isinstance(tree, IsNull) or plan.column_of(table, tree.field).name in given
+
+
+def _shown(key: Sequence[Column], identifier: JSON) -> JSON:
+    """The id for a message: of a record only its key."""
+    if not isinstance(identifier, dict):
+        return identifier
+    lower = {name.lower(): value for name, value in identifier.items()}
+    values: dict[str, JSON] = {column.name: lower.get(column.name.lower()) for column in key}
+    return next(iter(values.values())) if len(values) == 1 else values
+
+
+def _denied() -> Forbidden:
+    return Forbidden("Denied access to some of the requested fields.")

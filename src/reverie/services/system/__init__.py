@@ -1,0 +1,1 @@
+"""The platform's own records as a service: `system`. One file per resource; what they share is in `records.py`."""

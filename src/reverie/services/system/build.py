@@ -1,0 +1,74 @@
+"""Puts the resources of `system` together."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+from reverie.auth.gate import Auth
+from reverie.auth.login import LoginBy
+from reverie.services.system.app import Apps
+from reverie.services.system.cache import Caches, Flush
+from reverie.services.system.environment import Environment, Facts
+from reverie.services.system.event import Events, FindService
+from reverie.services.system.event_script import EventScripts
+from reverie.services.system.lookup import Lookups
+from reverie.services.system.resource import Missing, Resource
+from reverie.services.system.role import Roles
+from reverie.services.system.script_type import ScriptType, ScriptTypes
+from reverie.services.system.service import Services
+from reverie.services.system.service_type import BUILT_IN, ServiceType, ServiceTypes
+from reverie.services.system.session import SessionDoor
+from reverie.services.system.system import SystemService
+from reverie.services.system.user import SHORTEST_PASSWORD, Admins, Users
+from reverie.store.memory import Memory
+from reverie.store.store import Store
+
+
+def all_types(types: Sequence[ServiceType]) -> dict[str, ServiceType]:
+    """Every type by its name: *types* and those of the services that are always there."""
+    return {one.name: one for one in sorted((*BUILT_IN, *types), key=lambda one: one.name)}
+
+
+def system_service(
+    *,
+    store: Store,
+    memory: Memory,
+    auth: Auth,
+    types: Mapping[str, ServiceType],
+    script_types: Sequence[ScriptType],
+    find_service: FindService,
+    flush: Flush,
+    facts: Facts,
+    disabled: Collection[str] = (),
+    login_by: LoginBy = "email",
+    shortest_password: int = SHORTEST_PASSWORD,
+    extra: Mapping[str, Resource] | None = None,
+) -> SystemService:
+    """The service `system`.
+
+    Args:
+        types: as `all_types` gives them.
+        disabled: script languages that are switched off, in lower case, or ``all``.
+        extra: further resources by name, such as ``job``.
+    """
+    hash_password = auth.passwords.hash
+    parts: dict[str, Resource] = {
+        "session": SessionDoor(auth, memory, admin=True, login_by=login_by),
+        "password": Missing("system/admin/password, the change and reset of a password"),
+        "profile": Missing("system/admin/profile, the profile of whoever is logged in"),
+    }
+    resources: dict[str, Resource] = {
+        "admin": Admins(store, hash_password, parts, shortest_password),
+        "app": Apps(store),
+        "cache": Caches(memory, flush),
+        "environment": Environment(store, facts),
+        "event": Events(memory, find_service),
+        "event_script": EventScripts(store, disabled),
+        "lookup": Lookups(store),
+        "role": Roles(store),
+        "script_type": ScriptTypes(script_types),
+        "service": Services(store, types, disabled),
+        "service_type": ServiceTypes(types),
+        "user": Users(store, hash_password, shortest_password),
+    }
+    return SystemService({**resources, **(extra or {})})

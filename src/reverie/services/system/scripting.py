@@ -1,0 +1,45 @@
+"""What event scripts and script services check the same way: languages that are switched off, and queue options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from typing import Final
+
+from reverie.errors import BadRequest, ScriptingDisabled
+from reverie.model import JSON
+
+_DELAYS: Final = frozenset({"delay", "queued_delay"})
+
+
+def refuse_disabled(disabled: Collection[str], language: str | None) -> None:
+    """Raise ScriptingDisabled when *language*, or everything, is switched off on this instance."""
+    if "all" in disabled:
+        raise ScriptingDisabled
+    if language is not None and language.lower() in disabled:
+        raise ScriptingDisabled(language)
+
+
+def check_queue_options(config: JSON) -> None:
+    """Raise BadRequest when the ``delay`` of a script's config is neither seconds nor a lookup."""
+    for name, value in _options(config).items():
+        if name.lower() in _DELAYS and not _is_delay(value):
+            raise BadRequest(f"Invalid queue delay: {value!r} is no number of seconds.")
+
+
+def _options(config: JSON) -> Mapping[str, JSON]:
+    if isinstance(config, str):
+        try:
+            config = json.loads(config)
+        except ValueError:
+            return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _is_delay(value: JSON) -> bool:
+    if value is None or value == "" or (isinstance(value, int) and not isinstance(value, bool)):
+        return True
+    if not isinstance(value, str):
+        return False
+    text = value.strip()
+    return text.removeprefix("-").isdecimal() or (text.startswith("{") and text.endswith("}"))

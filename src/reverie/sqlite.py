@@ -1,0 +1,359 @@
+"""A SQLite file: quick reads on the event loop, one writer thread with group commit.
+
+Rules, and why (docs/explanation/decisions.md): WAL; ``synchronous=FULL``, since 202 is a promise; ``BEGIN IMMEDIATE``
+tried with a short jittered wait, since SQLite's own busy handler sleeps up to 100 ms a step and lets two writing
+processes starve each other; an engine of 3.51.3 or newer, since older ones can corrupt a WAL file that several
+connections write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import queue
+import random
+import re
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TypeVar, cast
+
+try:
+    import pysqlite3.dbapi2 as driver
+except ImportError:  # a platform without that wheel: the standard library's engine, which may be old
+    import sqlite3 as driver  # type: ignore[no-redef, unused-ignore]
+
+from reverie.database import Connection, DatabaseBusy, DatabaseError, Refusal, Row, TooSlow, Value
+
+T = TypeVar("T")
+
+SAFE_ENGINE = (3, 51, 3)
+QUICK_BUDGET = 0.005
+"""Seconds a read may hold the event loop before it moves to a thread."""
+BUSY_FOR = 5.0
+"""Seconds a write waits for another process's transaction."""
+MOST_UNITS = 64
+"""Units of work that share one commit."""
+
+_REFUSALS = (
+    (re.compile(r"UNIQUE constraint failed: (.*)"), "unique"),
+    (re.compile(r"PRIMARY KEY constraint failed: ?(.*)"), "unique"),
+    (re.compile(r"FOREIGN KEY constraint failed(.*)"), "foreign_key"),
+    (re.compile(r"NOT NULL constraint failed: (.*)"), "not_null"),
+    (re.compile(r"CHECK constraint failed: (.*)"), "check"),
+    (re.compile(r"(datatype mismatch.*)"), "type"),
+)
+
+
+def driver_module() -> ModuleType:
+    """The one SQLite of this process, for SQLAlchemy: two builds on one file would break each other's locks."""
+    return cast("ModuleType", driver)
+
+
+def engine_version() -> tuple[int, ...]:
+    return tuple(int(part) for part in str(driver.sqlite_version).split("."))
+
+
+def engine_is_safe() -> bool:
+    """Whether this SQLite is one whose WAL files several connections may write."""
+    return engine_version() >= SAFE_ENGINE
+
+
+def step(work: Awaitable[T]) -> T:
+    """Run a coroutine that never waits, here and now."""
+    coroutine = cast("Coroutine[Any, Any, T]", work)
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        return cast("T", end.value)
+    coroutine.close()
+    raise RuntimeError("a unit of work awaited something other than its connection")
+
+
+def _translate(error: Exception) -> DatabaseError:
+    text = str(error)
+    for pattern, kind in _REFUSALS:
+        if found := pattern.search(text):
+            return Refusal(cast("Any", kind), found[1].strip(), text)
+    if text == "interrupted":
+        return TooSlow(text)
+    if "database is locked" in text or "database is busy" in text:
+        return DatabaseBusy(text)
+    return DatabaseError(text)
+
+
+class SqliteConnection:
+    """`Connection` over a driver's connection; its methods never wait."""
+
+    def __init__(self, raw: Any) -> None:
+        self.raw = raw
+        self._columns: Sequence[str] = ()
+        self._savepoints = 0
+
+    def fetch_now(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        try:
+            cursor = self.raw.execute(sql, values)
+            rows: list[Row] = cursor.fetchall()
+        except driver.Error as error:
+            raise _translate(error) from error
+        except OverflowError as error:
+            raise Refusal("type", "", "an integer is too large") from error
+        self._columns = [column[0] for column in cursor.description or ()]
+        return rows
+
+    async def fetch(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        return self.fetch_now(sql, values)
+
+    async def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
+        try:
+            return cast("int", self.raw.execute(sql, values).rowcount)
+        except driver.Error as error:
+            raise _translate(error) from error
+        except OverflowError as error:
+            raise Refusal("type", "", "an integer is too large") from error
+
+    async def execute_many(self, sql: str, values: Sequence[Sequence[Value]]) -> None:
+        try:
+            self.raw.executemany(sql, values)
+        except driver.Error as error:
+            raise _translate(error) from error
+        except OverflowError as error:
+            raise Refusal("type", "", "an integer is too large") from error
+
+    def columns(self) -> Sequence[str]:
+        return self._columns
+
+    @contextlib.asynccontextmanager
+    async def savepoint(self) -> AsyncIterator[None]:
+        self._savepoints += 1
+        name = f"s{self._savepoints}"
+        self.raw.execute(f"SAVEPOINT {name}")
+        try:
+            yield
+        except BaseException:
+            # A constraint with ON CONFLICT ROLLBACK ends the whole transaction, and the savepoint with it.
+            if self.raw.in_transaction:
+                self.raw.execute(f"ROLLBACK TO {name}")
+                self.raw.execute(f"RELEASE {name}")
+            raise
+        else:
+            self.raw.execute(f"RELEASE {name}")
+        finally:
+            self._savepoints -= 1
+
+
+@dataclass(slots=True)
+class _Unit:
+    work: Callable[[Connection], Awaitable[Any]]
+    done: Future[Any] = field(default_factory=Future)
+    result: Any = None
+    error: BaseException | None = None
+
+
+class SqliteDatabase:
+    """`Database` over one file.
+
+    Args:
+        read_only: opened so that nothing can be written; `write` then raises DatabaseError.
+        synchronous: ``FULL``, or ``NORMAL``, which may lose the last transactions when the power fails.
+    """
+
+    dialect = "sqlite"
+
+    def __init__(self, path: Path, *, read_only: bool = False, synchronous: str = "FULL") -> None:
+        self.path = path
+        self.read_only = read_only
+        self._synchronous = "NORMAL" if synchronous.upper() == "NORMAL" else "FULL"
+        self._quick_until = 0.0
+        self._reader = SqliteConnection(self._open(writes=False))
+        self._reader.raw.set_progress_handler(self._over_budget, 2000)
+        self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix=f"read-{path.name}")
+        self._local = threading.local()
+        self._opened: list[Any] = [self._reader.raw]
+        self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._closed = False
+
+    # -- reading
+
+    def fetch_now(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """A look-up by key or a short page, on the event loop. Raises TooSlow beyond the budget."""
+        self._quick_until = time.monotonic() + QUICK_BUDGET
+        return self._reader.fetch_now(sql, values)
+
+    async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
+        if quick:
+            self._quick_until = time.monotonic() + QUICK_BUDGET
+            try:
+                return step(work(self._reader))
+            except TooSlow:
+                pass
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_in_thread, work)
+
+    def _read_in_thread(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        connection: SqliteConnection | None = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = SqliteConnection(self._open(writes=False))
+            self._opened.append(connection.raw)
+        return step(work(connection))
+
+    def changes(self) -> int:
+        self._quick_until = time.monotonic() + QUICK_BUDGET
+        return cast("int", self._reader.raw.execute("PRAGMA data_version").fetchone()[0])
+
+    def _over_budget(self) -> int:
+        return 1 if time.monotonic() > self._quick_until else 0
+
+    # -- writing
+
+    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return cast("T", await asyncio.wrap_future(self._submit(work)))
+
+    def write_from_thread(self, work: Callable[[Connection], Awaitable[T]], *, timeout: float) -> T:
+        """`write` for a thread without an event loop, such as the one that renews leases.
+
+        Raises:
+            TimeoutError: not committed within *timeout* seconds; it may still be.
+        """
+        return cast("T", self._submit(work).result(timeout))
+
+    def _submit(self, work: Callable[[Connection], Awaitable[Any]]) -> Future[Any]:
+        if self.read_only:
+            raise DatabaseError("the database is open for reading only")
+        if self._closed:
+            raise DatabaseBusy("the database is closed")
+        if self._writer is None:
+            with self._starting:
+                if self._writer is None:
+                    self._writer = threading.Thread(
+                        target=self._write_units, name=f"write-{self.path.name}", daemon=True
+                    )
+                    self._writer.start()
+        unit = _Unit(work)
+        self._units.put(unit)
+        return unit.done
+
+    def _write_units(self) -> None:
+        connection: SqliteConnection | None = None
+        while (first := self._units.get()) is not None:
+            units = [first]
+            try:
+                if connection is None:
+                    connection = SqliteConnection(self._open(writes=True))
+                stop = self._commit_together(connection, units)
+            except (DatabaseError, driver.Error) as error:
+                stop = False
+                cause = error if isinstance(error, DatabaseError) else _translate(error)
+                for unit in units:
+                    unit.error = unit.error or cause
+                if connection is not None and connection.raw.in_transaction:
+                    with contextlib.suppress(driver.Error):
+                        connection.raw.execute("ROLLBACK")
+            for unit in units:
+                if unit.error is not None:
+                    unit.done.set_exception(unit.error)
+                else:
+                    unit.done.set_result(unit.result)
+            if stop:
+                break
+        if connection is not None:
+            connection.raw.close()
+
+    def _commit_together(self, connection: SqliteConnection, units: list[_Unit]) -> bool:
+        """One transaction for the unit in *units* and for those that wait behind it; True when asked to stop."""
+        self._begin(connection)
+        stop = False
+        self._perform(connection, units[0])
+        while len(units) < MOST_UNITS:
+            try:
+                unit = self._units.get_nowait()
+            except queue.Empty:
+                break
+            if unit is None:
+                stop = True
+                break
+            units.append(unit)
+            self._perform(connection, unit)
+        if connection.raw.in_transaction:
+            connection.raw.execute("COMMIT")
+        return stop
+
+    def _perform(self, connection: SqliteConnection, unit: _Unit) -> None:
+        if not unit.done.set_running_or_notify_cancel():
+            unit.done = Future()  # nobody waits any more; the place in the batch stays
+            return
+        try:
+            unit.result = step(self._in_savepoint(connection, unit.work))
+        except Exception as error:  # noqa: BLE001, RUF100 - a unit's failure is its caller's, not the batch's
+            unit.error = error
+
+    @staticmethod
+    async def _in_savepoint(connection: SqliteConnection, work: Callable[[Connection], Awaitable[T]]) -> T:
+        async with connection.savepoint():
+            return await work(connection)
+
+    @staticmethod
+    def _begin(connection: SqliteConnection) -> None:
+        give_up = time.monotonic() + BUSY_FOR
+        while True:
+            try:
+                connection.raw.execute("BEGIN IMMEDIATE")
+                return
+            except driver.OperationalError as error:
+                if time.monotonic() > give_up or not isinstance(_translate(error), DatabaseBusy):
+                    raise _translate(error) from error
+            time.sleep(random.uniform(0.0002, 0.002))
+
+    # -- opening and closing
+
+    def _open(self, *, writes: bool) -> Any:
+        mode = "ro" if self.read_only else "rwc"
+        address = f"{self.path.absolute().as_uri()}?mode={mode}"
+        try:
+            raw = driver.connect(
+                address, uri=True, timeout=0, isolation_level=None, check_same_thread=False, cached_statements=512
+            )
+            # Opening and switching to WAL may meet another process that recovers the file.
+            raw.execute("PRAGMA busy_timeout=5000")
+            if not self.read_only:
+                self._use_wal(raw)
+            raw.execute(f"PRAGMA synchronous={self._synchronous}")
+            raw.execute("PRAGMA foreign_keys=ON")
+            raw.execute("PRAGMA cache_size=-16384")
+            if writes:
+                raw.execute("PRAGMA busy_timeout=0")
+            else:
+                raw.execute("PRAGMA query_only=ON")
+        except driver.Error as error:
+            raise _translate(error) from error
+        return raw
+
+    @staticmethod
+    def _use_wal(raw: Any) -> None:
+        """Switch a new file to WAL; SQLite does not wait for a writer here, whatever its busy timeout says."""
+        give_up = time.monotonic() + BUSY_FOR
+        while True:
+            try:
+                raw.execute("PRAGMA journal_mode=WAL")
+                return
+            except driver.OperationalError as error:
+                if time.monotonic() > give_up or not isinstance(_translate(error), DatabaseBusy):
+                    raise
+            time.sleep(random.uniform(0.0005, 0.005))
+
+    async def close(self) -> None:
+        """Finish the writes that wait, then close. Twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._writer is not None:
+            self._units.put(None)
+            await asyncio.get_running_loop().run_in_executor(None, self._writer.join)
+        self._threads.shutdown(wait=True)
+        for raw in self._opened:
+            raw.close()

@@ -1,0 +1,1 @@
+"""The platform's own database: its tables, its migrations, and its queries by noun."""

@@ -1,0 +1,39 @@
+"""Facts of the instance by name: set-up link, time of the last restart order."""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, select, update
+
+from reverie.database import Connection
+from reverie.store.store import Store
+from reverie.store.tables import fact
+
+
+async def get_fact(store: Store, name: str, connection: Connection | None = None) -> str | None:
+    value = await store.scalar(select(fact.c.value).where(fact.c.name == name), connection)
+    return value if isinstance(value, str) else None
+
+
+async def put_fact(store: Store, name: str, value: str | None) -> None:
+    """Keep a fact; None forgets it."""
+
+    async def work(connection: Connection) -> None:
+        if value is None:
+            await store.execute(delete(fact).where(fact.c.name == name), connection)
+        elif not await store.execute(update(fact).where(fact.c.name == name).values(value=value), connection):
+            await store.execute(insert(fact).values(name=name, value=value), connection)
+
+    await store.write(work, settings=False)
+
+
+async def claim_fact(store: Store, name: str, value: str) -> str:
+    """Keep *value* unless there is one already; the one that is kept. Two processes get the same answer."""
+
+    async def work(connection: Connection) -> str:
+        known = await get_fact(store, name, connection)
+        if known is None:
+            await store.execute(delete(fact).where(fact.c.name == name), connection)
+            await store.execute(insert(fact).values(name=name, value=value), connection)
+        return value if known is None else known
+
+    return await store.write(work, settings=False)

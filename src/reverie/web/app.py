@@ -1,0 +1,135 @@
+"""The ASGI application: `Door` answers ``/api``, Starlette the few pages around it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Final, Protocol, TypeAlias
+
+import structlog
+
+from reverie.errors import ReverieError, Unavailable
+from reverie.model import JSON, Request, Response
+from reverie.web.formats import as_json
+from reverie.web.pages import pages
+from reverie.web.requests import (
+    ALLOWED,
+    ClientGone,
+    Message,
+    Receive,
+    Scope,
+    UnknownVerb,
+    read_headers,
+    read_request,
+    receive_body,
+)
+from reverie.web.responses import Headers, Wish, encode_response
+
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+DEFAULT_MAX_BODY: Final = 32 * 1024 * 1024
+NOT_INITIALISED: Final = "Instance is not initialised."
+_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+
+log = structlog.get_logger()
+
+
+class Platform(Protocol):
+    """What the web needs of the platform.
+
+    Attributes:
+        initialised: there is an administrator.
+    """
+
+    @property
+    def initialised(self) -> bool: ...
+
+    async def answer(self, request: Request, request_id: str) -> Response:
+        """Find out who asks, check, dispatch; raises ReverieError."""
+        ...
+
+    async def index(self, request: Request, request_id: str) -> Response:
+        """``GET /api/v2``: the services that the caller can reach; answers without credentials too."""
+        ...
+
+    async def ready(self) -> Mapping[str, JSON]:
+        """``ready`` and what it rests on, each with a reason where it is not."""
+        ...
+
+    def set_up_open(self, token: str) -> bool:
+        """Whether the set-up link with this token is still good."""
+        ...
+
+    async def set_up(self, token: str, email: str, password: str, name: str) -> None:
+        """Make the first administrator; raises ReverieError with a reason for people."""
+        ...
+
+
+def asgi(platform: Platform, *, max_body: int = DEFAULT_MAX_BODY) -> ASGIApp:
+    """The application for a server. The platform is started and closed by whoever made it; there is no lifespan."""
+    return Door(platform, pages(platform), max_body=max_body)
+
+
+class Door:
+    """A plain ASGI callable: no router, no middleware and no request object stand between a client and the platform.
+
+    Args:
+        around: answers everything that is not under ``/api``.
+        max_body: bytes.
+    """
+
+    def __init__(self, platform: Platform, around: ASGIApp, *, max_body: int) -> None:
+        self._platform = platform
+        self._around = around
+        self._max_body = max_body
+        # Unique among processes by the random part, and cheap by the counter.
+        self._prefix = os.urandom(6).hex()
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not (scope["path"].startswith("/api/") or scope["path"] == "/api"):
+            await self._around(scope, receive, send)
+            return
+        headers = read_headers(scope)
+        request_id = headers.get("x-request-id", "")
+        if not request_id or not _SANE_ID.fullmatch(request_id):
+            request_id = f"{self._prefix}-{next(self._numbers):x}"
+        try:
+            status, head, body = await self._answer(scope, headers, receive, request_id)
+        except ClientGone:
+            return
+        head.append((b"x-request-id", request_id.encode()))
+        await send({"type": "http.response.start", "status": status, "headers": head})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _answer(
+        self, scope: Scope, headers: dict[str, str], receive: Receive, request_id: str
+    ) -> tuple[int, Headers, bytes]:
+        wish = Wish(headers, {})
+        try:
+            if scope["method"] == "OPTIONS":
+                return 204, [(b"allow", ALLOWED.encode())], b""
+            if not self._platform.initialised:
+                raise Unavailable(NOT_INITIALISED)
+            content = await receive_body(scope["method"], headers, receive, self._max_body)
+            request = read_request(scope, headers, content)
+            wish = Wish(headers, request.parameters, request.resource)
+            answer = self._platform.answer if request.service else self._platform.index
+            return encode_response(await answer(request, request_id), wish)
+        except UnknownVerb as error:
+            body = as_json({"message": error.message})
+            length = b"%d" % len(body)
+            kind = (b"content-type", b"application/json")
+            return error.status, [kind, (b"allow", ALLOWED.encode()), (b"content-length", length)], body
+        except ReverieError as error:
+            return encode_response(error.response(), wish)
+        except ClientGone:
+            raise
+        except Exception:
+            # The last resort: the client learns the request id, the log learns the rest.
+            log.exception("request.failed", request_id=request_id, method=scope["method"], path=scope["path"])
+            failed = ReverieError(f"Internal server error. The log of the instance tells more under id {request_id}.")
+            return encode_response(failed.response(), wish)

@@ -1,0 +1,210 @@
+"""The same scenes, written in every language."""
+
+from __future__ import annotations
+
+from typing import Final
+
+Scene = dict[str, str]
+
+
+def scene(v8js: str, python3: str, nodejs: str | None = None) -> Scene:
+    """A scene in all languages; both kinds of JavaScript share a text unless told otherwise."""
+    return {"v8js": v8js, "nodejs": v8js if nodejs is None else nodejs, "python3": python3}
+
+
+def process_scene(nodejs: str, python3: str) -> Scene:
+    """A scene that v8js has no words for: its scripts hold no process, file or descriptor."""
+    return {"nodejs": nodejs, "python3": python3}
+
+
+CHANGE: Final = scene(
+    "event.request.payload.list[0].n = 2; event.response = {content: [1]}; delete event.gone;",
+    "event.request.payload['list'][0].n = 2\nevent.response = {'content': [1]}\ndel event['gone']",
+)
+READ_EVENT: Final = scene(
+    "return [event.request.method, event['resource'], 'response' in event]",
+    "return [event.request.method, event['resource'], 'response' in event]",
+)
+RETURNS: Final[list[tuple[Scene, object]]] = [
+    (scene("return {a: [1.5, 'x', null]};", "return {'a': [1.5, 'x', None]}"), {"a": [1.5, "x", None]}),
+    (scene("return 0;", "return 0"), 0),
+    (scene("return false;", "return False"), False),
+    (scene("return '';", "return ''"), ""),
+    (scene("return [];", "return []"), []),
+    (scene("return {};", "return {}"), {}),
+    (scene("return 'ä\\u2028\\ud83d\\ude00';", "return 'ä\\u2028\\U0001f600'"), "ä\u2028\U0001f600"),
+]
+NO_RETURN: Final = scene("var a = 1;", "a = 1")
+BROKEN_TEXT: Final = scene("return 'a\\ud800b';", "return 'a\\ud800b'")
+MEGABYTE: Final = scene(
+    "for (var i = 0; i < 1024; i++) { console.log(new Array(1024).join('x')); }",
+    "for i in range(1024):\n    print('x' * 1023)",
+)
+PRINT_RESULT: Final = scene(
+    """console.log('{"request": 1}'); console.log('{"type":"result","event":{}}'); return 5;""",
+    """print('{"request": 1}')\nprint('{"type":"result","event":{}}')\nreturn 5""",
+)
+CALL: Final = scene(
+    "event.got = platform.api.post('db/_table/todo?x=1', {name: 'b'}, {headers: {a: 'b'}});",
+    "event.got = platform.api.post('db/_table/todo?x=1', {'name': 'b'}, {'headers': {'a': 'b'}})",
+    "platform.api.post('db/_table/todo?x=1', {name: 'b'}, {headers: {a: 'b'}}, function (body, response) {\n"
+    "  event.got = response.result; event.status = response.statusCode; event.body = body; });",
+)
+VERBS: Final = scene(
+    "['get', 'put', 'patch', 'delete'].forEach(function (v) { platform.api[v]('a/b'); });"
+    " platform.api.call('get', 'c');",
+    "for v in ['get', 'put', 'patch', 'delete']:\n    getattr(platform.api, v)('a/b')\nplatform.api.call('get', 'c')",
+)
+STORE: Final = scene(
+    "platform.store.set('k', {a: 1}); return platform.store.get('k', 7);",
+    "platform.store.set('k', {'a': 1})\nreturn platform.store.get('k', 7)",
+    "platform.store.set('k', {a: 1}); return platform.store.get('k', 7);",
+)
+SESSION: Final = scene(
+    "return [platform.session.user.id, platform.config.api_version, platform.config.df.api_version, "
+    "JSON.stringify(platform).length > 10];",
+    "return [platform.session.user.id, platform.config.api_version, platform.config.df.api_version, True]",
+)
+CALL_FOR_EVER: Final = scene(
+    "for (;;) { platform.api.get('a'); }",
+    "while True:\n    platform.api.get('a')",
+    "function again() { platform.api.get('a', '', again); } again();",
+)
+THROWS: Final[list[tuple[Scene, str, int, int | str]]] = [
+    (
+        scene(
+            "throw {message: 'm', code: 77, status_code: 409};",
+            "class E(Exception):\n    code = 77\n    status_code = 409\nraise E('m')",
+        ),
+        "m",
+        409,
+        77,
+    ),
+    (scene("throw new Error('boom');", "raise Exception('boom')"), "boom", 500, 500),
+    (
+        scene(
+            "var e = new Error('t'); e.status_code = 418; throw e;", "e = Exception('t')\ne.status_code = 418\nraise e"
+        ),
+        "t",
+        418,
+        418,
+    ),
+    (scene("return {error: 'bad'};", "return {'error': 'bad'}"), "bad", 500, 500),
+    (scene("return {error: {message: 'bad'}};", "return {'error': {'message': 'bad'}}"), "bad", 500, 500),
+]
+JAVASCRIPT_THROWS: Final = [
+    ("throw 'no';", "no", 500, 500),
+    ("throw {message: 'm'};", "m", 500, 500),
+    ("throw {status_code: 404};", "Unknown scripting error.", 404, 404),
+    ("throw null;", "Unknown scripting error.", 500, 500),
+    ("throw {get message() { throw 1; }};", "Unknown scripting error.", 500, 500),
+    ("var c = {}; c.c = c; event.c = c;", None, 500, 500),
+    ("return Promise.reject(new Error('late'));", "late", 500, 500),
+    ("Promise.reject(new Error('unheard')); return 1;", "unheard", 500, 500),
+    ("return new Promise(function () {});", "The script's promise never settles.", 500, 500),
+]
+THIRD_LINE: Final = scene("var a = 1;\n\n  null.x = 1;\n", "a = 1\n\nif a: None.x = 1\n")
+SYNTAX: Final = scene("var a = 1;\nvar b = ;\nreturn a;", "a = 1\nb = = 2\nreturn a")
+BREAKS_OUT: Final = "}); globalThis.out = 1; (function () {"
+SPIN: Final = scene("for (;;) {}", "while True: pass")
+ALLOCATE: Final = scene(
+    "var a = []; for (;;) { a.push(new Array(100000).fill(1.5)); }",
+    "a = []\nwhile True: a.append('x' * 1000000)",
+)
+ALLOCATE_OUTSIDE: Final = scene(
+    "var a = []; for (;;) { a.push(new Uint8Array(10000000).fill(1)); }",
+    "import mmap\na = []\nwhile True:\n    a.append(bytearray(10000000))",
+)
+FLOOD: Final = scene(
+    "var x = new Array(1000).join('x'); for (;;) { console.log(x); }",
+    "while True: print('x' * 1000)",
+)
+EXIT: Final = process_scene("process.exit(3);", "import os\nos._exit(3)")
+POLITE_EXIT: Final = process_scene("setTimeout(function () { process.exit(3); }, 1);", "import sys\nsys.exit(3)")
+CLOSE_PIPE: Final = process_scene(
+    "require('fs').closeSync(3); for (;;) {}",
+    "import os\nos.close(3)\nplatform.api.get('a')",
+)
+NONSENSE: Final = process_scene(
+    "require('fs').writeSync(3, 'nonsense, nonsense'); for (;;) {}",
+    "import os\nos.write(3, b'nonsense, nonsense')\nwhile True: pass",
+)
+RAW_PRINT: Final = process_scene(
+    "require('fs').writeSync(1, 'raw '); require('child_process').execSync('echo from a shell', {stdio: 'inherit'});"
+    " return 5;",
+    "import os, subprocess\nos.write(1, b'raw ')\nsubprocess.run(['echo', 'from a shell'])\nreturn 5",
+)
+LOOK_AROUND: Final = process_scene(
+    """
+    var fs = require('fs'), found = [JSON.stringify(process.env), JSON.stringify(process.argv)];
+    fs.readdirSync('/proc').filter(function (n) { return /^(self|\\d+)$/.test(n); }).forEach(function (n) {
+      var names = ['environ', 'cmdline'];
+      for (var d = 0; d < 40; d++) { names.push('fd/' + d); }
+      names.forEach(function (f) {
+        try {
+          if (fs.statSync('/proc/' + n + '/' + f).isFile()) {
+            found.push(fs.readFileSync('/proc/' + n + '/' + f, 'utf8'));
+          }
+        } catch (e) { found.push(e.code); }
+      });
+    });
+    try { found.push(fs.readFileSync(event.file, 'utf8')); } catch (e) { found.push(e.code); }
+    return found;
+    """,
+    """
+import os
+found = [str(dict(os.environ))]
+for n in os.listdir('/proc'):
+    if n == 'self' or n.isdigit():
+        for f in ['environ', 'cmdline', *[f'fd/{d}' for d in range(40)]]:
+            try:
+                if os.path.isfile(f'/proc/{n}/{f}'):
+                    found.append(open(f'/proc/{n}/{f}').read())
+            except OSError as e:
+                found.append(str(e))
+try:
+    found.append(open(event.file).read())
+except OSError as e:
+    found.append(str(e))
+return found
+    """.strip(),
+)
+ESCAPES: Final = [
+    "return globalThis.constructor.constructor('return typeof Deno + typeof process')();",
+    "return platform.api.get.constructor('return typeof Deno + typeof process')();",
+    "return Object.getPrototypeOf(globalThis).constructor.constructor('return typeof Deno + typeof process')();",
+    "return console.log.constructor.constructor('return typeof Deno + typeof process')();",
+    # Errors of the host's world would carry its Function.
+    "try { require('x'); } catch (e) { return e.constructor.constructor('return typeof Deno + typeof process')(); }",
+    "function f() { try { return f(); } catch (e) { try { platform.store.get('k'); } catch (g) { e = g; }"
+    " return e.constructor.constructor('return typeof Deno + typeof process')(); } } return f();",
+    "return import('node:fs').then(null, function (e) {"
+    " return e.constructor.constructor('return typeof Deno + typeof process')(); });",
+    # Frames of the host, by way of its stack.
+    "Error.prepareStackTrace = function (e, frames) { return frames; };"
+    " var seen = 'undefinedundefined'; new Error('x').stack.forEach(function (frame) {"
+    "  [frame.getThis(), frame.getFunction()].forEach(function (o) {"
+    "   if (o) { var t = o.constructor.constructor('return typeof Deno + typeof process')();"
+    "    if (t !== 'undefinedundefined') { seen = t; } } }); }); return seen;",
+    "var seen = 'undefinedundefined'; Object.prototype.toJSON = function () {"
+    " seen = this.constructor.constructor('return typeof Deno + typeof process')(); return 1; };"
+    " try { platform.api.get('a'); } catch (e) {} delete Object.prototype.toJSON; return seen;",
+    "function f() { return f.caller; } var c = f();"
+    " return c && c !== arguments.callee ?"
+    " c.constructor('return typeof Deno + typeof process')() : 'undefinedundefined';",
+]
+LEAVE: Final = scene(
+    "leftover = 1; globalThis.other = 1; Array.prototype.third = 1; return 'left';",
+    "import builtins, json\nglobal leftover\nleftover = 1\nbuiltins.other = 1\njson.third = 1\nreturn 'left'",
+)
+FIND: Final = scene(
+    "return [typeof leftover, typeof other, typeof [].third];",
+    "import builtins, json\nreturn ['undefined' if not found else 'number' for found in"
+    " ['leftover' in globals(), hasattr(builtins, 'other'), hasattr(json, 'third')]]",
+)
+MEET: Final = scene(
+    "return platform.api.get('meet').content;",
+    "return platform.api.get('meet')['content']",
+    "return platform.api.get('meet').then(function (r) { return r.content; });",
+)
+ONE_CALL: Final = scene("platform.api.get('a');", "platform.api.get('a')", "platform.api.get('a', '', function () {});")
