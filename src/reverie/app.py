@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import secrets
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
@@ -188,13 +188,13 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         [*map(sql_type, dialects.values()), *(script_service(one.name, one.label) for one in script_types)]
     )
     # Services, jobs and the dispatcher lead to one another; the callables below close the circle.
-    queue = job_queue(settings, store, clock, run_now=lambda job: queued.run_now(job))
+    queue = job_queue(settings, store, clock)
     queued = Queued(
         queue,
         memory,
         runs,
         store.sealer,
-        context_of=lambda caller, job: _context_of_job(dispatcher, caller, job),
+        context_of=lambda caller, job, depth: _context_of_job(dispatcher, caller, job, depth),
         script_of_service=service_script,
     )
     registry = Registry(
@@ -236,8 +236,10 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
     )
 
 
-def _context_of_job(dispatcher: Dispatcher, caller: Caller, job: Job) -> Context:
-    return dispatcher.context(caller, requestor=Requestor.SCRIPT, hops=job.hops, request_id=job.id, job_id=job.id)
+def _context_of_job(dispatcher: Dispatcher, caller: Caller, job: Job, depth: int) -> Context:
+    return dispatcher.context(
+        caller, requestor=Requestor.SCRIPT, depth=depth, hops=job.hops, request_id=job.id, job_id=job.id
+    )
 
 
 # -- drivers
@@ -283,10 +285,11 @@ def _config_field(one: Mapping[str, JSON]) -> ConfigField:
         description=str(one.get("description") or ""),
         default=one.get("default"),
         required=bool(one.get("required")),
+        secret=bool(one.get("secret")),
     )
 
 
-def job_queue(settings: Settings, store: Store, clock: Clock, *, run_now: Callable[[Job], Awaitable[object]]) -> Queue:
+def job_queue(settings: Settings, store: Store, clock: Clock) -> Queue:
     """The queue on the store's own file."""
     from reverie.jobs.ledgers.sqlite import SqliteLedger
     from reverie.jobs.transports.database import DatabaseTransport
@@ -296,7 +299,6 @@ def job_queue(settings: Settings, store: Store, clock: Clock, *, run_now: Callab
         DatabaseTransport(store.database, settings.data_dir / "wake"),
         Connections(default=settings.queue_connection),
         clock,
-        run_now=run_now,
     )
 
 

@@ -70,6 +70,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int = 32 * 1024 * 1024
 
     @property
+    def address(self) -> str:
+        """Where a client on this machine finds the API."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared only
+        if ":" in host and not host.startswith("["):
+            host = f"[{host}]"
+        return f"http://{host}:{self.port}"
+
+    @property
     def store_path(self) -> Path:
         """The file of the platform's own store."""
         return Path(self.database_url.removeprefix("sqlite:///"))

@@ -58,8 +58,8 @@ def allowed(address: str, egress: Egress) -> bool:
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
     def __init__(self, egress: Egress) -> None:
-        self._egress = egress
-        self._inner = httpcore2.AnyIOBackend()
+        self._egress: Egress = egress
+        self._inner = cast("httpcore2.AsyncNetworkBackend", httpcore2.AnyIOBackend())
 
     async def connect_tcp(
         self,
@@ -101,7 +101,7 @@ class Outgoing:
     """Calls for scripts. One per process; the connections are kept."""
 
     def __init__(self, egress: Egress = "any") -> None:
-        self._egress = egress
+        self._egress: Egress = egress
         self._clients: dict[bool, httpx2.AsyncClient] = {}
 
     def _client(self, *, verify: bool) -> httpx2.AsyncClient:
@@ -146,7 +146,8 @@ class Outgoing:
         )
         parameters = options.get("parameters")
         try:
-            response = await self._client(verify=verify).request(
+            response, text = await self._exchange(
+                self._client(verify=verify),
                 verb,
                 httpx2.URL(url).copy_merge_params(cast("Any", parameters)) if isinstance(parameters, dict) else url,
                 content=body,
@@ -154,18 +155,33 @@ class Outgoing:
                 auth=(user, password) if user else None,
                 timeout=timeout,
             )
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpcore2.ConnectError, UnicodeError, ValueError) as error:
+        except (httpx2.HTTPError, httpx2.InvalidURL, httpcore2.ConnectError, LookupError, ValueError) as error:
             timed_out = isinstance(error, httpx2.TimeoutException)
             return _failure(504 if timed_out else 502, f"{verb} {url}: {error or type(error).__name__}")
+        if text is None:
+            return _failure(502, f"{verb} {url}: the answer is larger than {MOST_BYTES} bytes")
         if response.status_code >= 300:
-            return _failure(response.status_code, response.text)
+            return _failure(response.status_code, text)
         return {
             "status_code": response.status_code,
-            "content": _decoded(response),
+            "content": _decoded(text),
             "content_type": response.headers.get("content-type"),
             "format": 201,
             "headers": dict(response.headers),
         }
+
+    @staticmethod
+    async def _exchange(
+        client: httpx2.AsyncClient, verb: str, url: httpx2.URL | str, **more: Any
+    ) -> tuple[httpx2.Response, str | None]:
+        """The answer and its text; None for a text that is too large, of which no more is read."""
+        async with client.stream(verb, url, **more) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    return response, None
+            return response, bytes(body).decode(response.charset_encoding or "utf-8", "replace")
 
     async def close(self) -> None:
         for client in self._clients.values():
@@ -173,13 +189,11 @@ class Outgoing:
         self._clients.clear()
 
 
-def _decoded(response: httpx2.Response) -> JSON:
-    if len(response.content) > MOST_BYTES:
-        return ""
+def _decoded(text: str) -> JSON:
     try:
-        return cast("JSON", json.loads(response.content))
+        return cast("JSON", json.loads(text))
     except (ValueError, RecursionError):
-        return cast("str", response.text)
+        return text
 
 
 def _failure(status: int, message: str) -> dict[str, JSON]:

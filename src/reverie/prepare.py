@@ -171,13 +171,9 @@ async def _serve_file(platform: Platform, settings: Settings, path: Path, prepar
         key = str(value)
     await platform.memory.fresh()
     for table in (await table_names(platform, name))[:_SHOWN_TABLES]:
-        url = f"{url_of(settings)}/api/v2/{name}/_table/{quote(table)}?limit=5"
+        url = f"{settings.address}/api/v2/{name}/_table/{quote(table)}?limit=5"
         prepared.curls.append(f"curl -H 'X-DreamFactory-API-Key: {key}' {shlex.quote(url)}")
     prepared.notes.append(f"{path.name} is the service {name}, " + ("open for writing" if write else "read-only"))
-
-
-def url_of(settings: Settings) -> str:
-    return f"http://{settings.host}:{settings.port}"
 
 
 async def _free_name(platform: Platform, path: Path) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import queue
 import random
 import re
@@ -22,14 +23,14 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-try:
-    import pysqlite3.dbapi2 as driver
-except ImportError:  # a platform without that wheel: the standard library's engine, which may be old
-    import sqlite3 as driver  # type: ignore[no-redef, unused-ignore]
-
 from reverie.database import Connection, DatabaseBusy, DatabaseError, Refusal, Row, TooSlow, Value
 
 T = TypeVar("T")
+
+try:
+    driver: Any = importlib.import_module("pysqlite3.dbapi2")
+except ImportError:  # a platform without that wheel: the standard library's engine, which may be old
+    driver = importlib.import_module("sqlite3")
 
 SAFE_ENGINE = (3, 51, 3)
 QUICK_BUDGET = 0.005
@@ -86,6 +87,12 @@ def _translate(error: Exception) -> DatabaseError:
     return DatabaseError(text)
 
 
+def _unbindable(error: Exception) -> Refusal:
+    """A value that SQLite cannot hold: an integer beyond 64 bits, or half a surrogate pair."""
+    what = "an integer is too large" if isinstance(error, OverflowError) else "a text is not valid Unicode"
+    return Refusal("type", "", what)
+
+
 class SqliteConnection:
     """`Connection` over a driver's connection; its methods never wait."""
 
@@ -100,8 +107,8 @@ class SqliteConnection:
             rows: list[Row] = cursor.fetchall()
         except driver.Error as error:
             raise _translate(error) from error
-        except OverflowError as error:
-            raise Refusal("type", "", "an integer is too large") from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise _unbindable(error) from error
         self._columns = [column[0] for column in cursor.description or ()]
         return rows
 
@@ -113,16 +120,16 @@ class SqliteConnection:
             return cast("int", self.raw.execute(sql, values).rowcount)
         except driver.Error as error:
             raise _translate(error) from error
-        except OverflowError as error:
-            raise Refusal("type", "", "an integer is too large") from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise _unbindable(error) from error
 
     async def execute_many(self, sql: str, values: Sequence[Sequence[Value]]) -> None:
         try:
             self.raw.executemany(sql, values)
         except driver.Error as error:
             raise _translate(error) from error
-        except OverflowError as error:
-            raise Refusal("type", "", "an integer is too large") from error
+        except (OverflowError, UnicodeEncodeError) as error:
+            raise _unbindable(error) from error
 
     def columns(self) -> Sequence[str]:
         return self._columns
@@ -204,7 +211,7 @@ class SqliteDatabase:
 
     def changes(self) -> int:
         self._quick_until = time.monotonic() + QUICK_BUDGET
-        return cast("int", self._reader.raw.execute("PRAGMA data_version").fetchone()[0])
+        return cast("int", self._reader.fetch_now("PRAGMA data_version")[0][0])
 
     def _over_budget(self) -> int:
         return 1 if time.monotonic() > self._quick_until else 0

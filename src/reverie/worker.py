@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import os
 import random
-import re
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,24 +19,24 @@ from typing import Final, TypeVar
 import structlog
 
 from reverie.clock import Clock
-from reverie.errors import LeaseLost, QueueUnavailable, ScriptTimeout
+from reverie.errors import LeaseLost, QueueUnavailable
 from reverie.jobs.batch import Batcher
 from reverie.jobs.leases import LeaseKeeper
 from reverie.jobs.ledger import Lease, Settlement, WorkerRecord
+from reverie.jobs.performing import perform_within
+from reverie.jobs.process import memory_in_use, worker_name
 from reverie.jobs.queue import Queue
 from reverie.jobs.retry import gives_up
 from reverie.jobs.settle import finished, lease_of, released, skipped
 from reverie.jobs.tending import tend
 from reverie.jobs.verdict import TriedTooOften, judge, tries_of
-from reverie.jobs.work import Done, Perform, Report, Skipped, Step, Stop, Turn, WorkerOptions, memory_in_use
+from reverie.jobs.work import Done, Perform, Performed, Report, Skipped, Step, Stop, WorkerOptions
 from reverie.model import Job
 
 T = TypeVar("T")
 
 LONELY_FROM: Final = 2
 """Crashes after which a job runs without neighbours."""
-BACKSTOP: Final = 5.0
-"""Seconds after a script's time limit at which the worker gives up waiting for the engine to enforce it."""
 LONGEST_TROUBLE: Final = 10.0
 """Seconds at most between two attempts to reach the store."""
 SETTLE_WITHIN: Final = 5.0
@@ -82,9 +81,7 @@ class Worker:
         self._clock = clock
         self._on_report = on_report
         self._memory = memory
-        host = socket.gethostname()
-        readable = re.sub(r"[^A-Za-z0-9.-]", "-", f"{options.name}-{host}")[:40]
-        self.name = f"{readable}-{os.getpid()}-{os.urandom(4).hex()}"
+        self.name = worker_name(options.name)
         self.turned_at = clock.monotonic()
         self._log = structlog.get_logger().bind(worker=self.name)
         self._runs: dict[Lease, _Run] = {}
@@ -111,6 +108,8 @@ class Worker:
             asyncio.create_task(self._watch()),
             asyncio.create_task(tend(self._queue, self._options, self._clock, on_freed=self._stir.set)),
         ]
+        for task in tasks:
+            task.add_done_callback(self._helper_ended)
         try:
             stop = await self._turns()
             await self._finish_runs()
@@ -119,7 +118,14 @@ class Worker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._give_up_runs()
             await self._leave()
+
+    def _helper_ended(self, task: asyncio.Task[None]) -> None:
+        """None ends by itself: without it the worker would go on half blind, so let another take its place."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._log.error("worker.helper_failed", exc_info=error)
+            self.drain()
 
     def drain(self) -> None:
         """Claim nothing more; let what runs end within the grace, and give back the rest. Twice does nothing new."""
@@ -188,6 +194,10 @@ class Worker:
         while self._runs and (left := self._grace_left()) > 0:
             self._stir.clear()
             await self._stirred_within(left)
+        await self._give_up_runs()
+
+    async def _give_up_runs(self) -> None:
+        """Stop what still runs and give it back; results that the store does not take soon are dropped."""
         for run in self._runs.values():
             if run.task is not None and not run.settling:
                 run.task.cancel()
@@ -316,29 +326,18 @@ class Worker:
         except Exception as error:  # noqa: BLE001, RUF100 - one job's failure, whatever it is, must not stop the others
             return judge(run.job, error, self._options, begun=run.begun)
 
-    async def _performed(self, run: _Run) -> Done | Skipped:
+    async def _performed(self, run: _Run) -> Performed:
         job = run.job
         if gives_up(attempts=job.attempts, tries=tries_of(job, self._options)):
             raise TriedTooOften(job)
-        limit = self._options.timeout if job.timeout is None else job.timeout
-        loop = asyncio.get_running_loop()
-        deadline = asyncio.timeout(None)
 
-        async def begin() -> None:
+        async def mark() -> None:
             if await self._marks.add(lease_of(job)):
                 raise LeaseLost(f"job {job.id} was taken before its script began")
             run.begun = True
-            if limit > 0:
-                deadline.reschedule(loop.time() + limit + BACKSTOP)
 
-        turn = Turn(job=job, attempt=job.attempts + 1, timeout=limit or None, alone=run.alone, begin=begin)
-        try:
-            async with deadline:
-                return await self._perform(turn)
-        except TimeoutError as error:
-            if deadline.expired():
-                raise ScriptTimeout(f"{job.name} has timed out after {limit:g} seconds.") from error
-            raise
+        limit = self._options.timeout if job.timeout is None else job.timeout
+        return await perform_within(limit, self._perform, job, alone=run.alone, mark=mark)
 
     def _report(self, run: _Run, step: Step, settlement: Settlement | None = None) -> None:
         seconds = self._clock.monotonic() - run.since

@@ -16,6 +16,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def idle(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server whose jobs wait until a test starts a worker."""
+    with running(tmp_path_factory.mktemp("reverie") / "idle", REVERIE_WORKERS="0") as started:
+        yield started
+
+
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return tmp_path / "data"

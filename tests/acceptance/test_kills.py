@@ -17,7 +17,7 @@ import pytest
 
 from tests.acceptance.server import Server, running, wait_for
 
-FULL = os.environ.get("REVERIE_TEST_PROFILE") == "full"
+
 SLEEPING = "import time, random\ntime.sleep(random.uniform(0.05, 0.2))"
 
 

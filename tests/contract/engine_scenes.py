@@ -119,6 +119,14 @@ FLOOD: Final = scene(
     "var x = new Array(1000).join('x'); for (;;) { console.log(x); }",
     "while True: print('x' * 1000)",
 )
+ONE_HUGE_PRINT: Final = scene(
+    "print('x'.repeat(100000000));", "print('x' * 100000000)", "console.log('x'.repeat(100000000));"
+)
+HUGE_RESULT: Final = scene("return 'x'.repeat(70000000);", "return 'x' * 70000000")
+UMLAUTS: Final = scene(
+    "for (var i = 0; i < 100; i++) { console.log('aä'.repeat(1000)); }",
+    "for i in range(100):\n    print('aä' * 1000)",
+)
 EXIT: Final = process_scene("process.exit(3);", "import os\nos._exit(3)")
 POLITE_EXIT: Final = process_scene("setTimeout(function () { process.exit(3); }, 1);", "import sys\nsys.exit(3)")
 CLOSE_PIPE: Final = process_scene(

@@ -76,6 +76,10 @@ async def test_printed_results_are_output_and_no_results(engine: Engine) -> None
     assert outcome.output == '{"request": 1}\n{"type":"result","event":{}}\n'
 
 
+async def test_letters_of_many_bytes_are_printed_whole(engine: Engine) -> None:
+    assert (await play(engine, scenes.UMLAUTS)).output == ("aä" * 1000 + "\n") * 100
+
+
 @WITH_PROCESS
 async def test_what_is_written_on_stdout_by_anyone_is_output(engine: Engine) -> None:
     outcome = await play(engine, scenes.RAW_PRINT)

@@ -69,6 +69,33 @@ async def test_a_flood_of_output_is_stopped(engine: Engine) -> None:
         await play(engine, scenes.FLOOD, limits=Limits(wall=20, output=10_000))
 
     assert len(caught.value.output) == 10_000
+    with pytest.raises(ScriptLimit, match="printed more than 1048576 bytes"):
+        await play(engine, scenes.ONE_HUGE_PRINT, limits=Limits(wall=20, memory=1024))
+    await still_works(engine)
+
+
+async def test_a_result_of_more_than_a_message_may_hold_is_an_error(engine: Engine) -> None:
+    with pytest.raises(ScriptError, match="more than 64 MiB"):
+        await play(engine, scenes.HUGE_RESULT, limits=Limits(wall=20, memory=1024))
+
+    await still_works(engine)
+
+
+@pytest.mark.parametrize("engine", ["python3"], indirect=True)
+async def test_a_script_cannot_name_a_process_for_us_to_kill(engine: Engine) -> None:
+    bystander = start("sleep", "30")
+    text = f"""
+import os, struct
+body = b'{{"type":"started","pid":{bystander.pid}}}'
+os.write(3, struct.pack('>I', len(body)) + body)
+while True: pass
+"""
+    try:
+        with pytest.raises(ScriptTimeout):
+            await play(engine, text, limits=Limits(wall=0.5))
+        assert is_alive(bystander.pid)
+    finally:
+        kill(bystander)
     await still_works(engine)
 
 

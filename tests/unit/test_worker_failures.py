@@ -136,7 +136,7 @@ async def test_a_script_that_times_out_has_used_a_try(queue: Queue, scripts: Scr
 async def test_it_gives_up_on_an_engine_that_does_not_keep_the_time_limit(
     queue: Queue, scripts: Scripts, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reverie.worker.BACKSTOP", 0.1)
+    monkeypatch.setattr("reverie.jobs.performing.BACKSTOP", 0.1)
     await push(queue, draft("stuck"))
     scripts.gates["stuck"] = asyncio.Event()
 

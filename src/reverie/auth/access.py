@@ -35,6 +35,8 @@ EXCEPTIONS: Final[Mapping[tuple[str, str], int]] = {
 }
 """Calls that need no role: service and component, to verbs."""
 
+_ONE_JOB: Final = re.compile(r"job/[^/]+")
+
 Filters = tuple[Sequence[Mapping[str, JSON]], str]
 """Conditions on records, and ``AND`` or ``OR`` between them."""
 
@@ -100,6 +102,11 @@ def _deciding(role: Role, service: str, component: str, requestor: int) -> Seque
         if found := [row for prefix, row in rules.wildcards if below.startswith(prefix)]:
             return found
     return rules.service or (rules.everything if component else rules.everything_root)
+
+
+def is_one_job(service: str, component: str, verb: int) -> bool:
+    """Whether this asks for one job by its id: whoever is known may, and the job decides who sees it."""
+    return service == "system" and verb == Verb.GET and _ONE_JOB.fullmatch(component.lower()) is not None
 
 
 def verbs(role: Role, service: str, component: str, requestor: int) -> int:

@@ -220,6 +220,8 @@ class Auth:
         verb = _VERBS.get(request.method, 0)
         if access.EXCEPTIONS.get((request.service, component.lower()), 0) & verb:
             return
+        if access.is_one_job(request.service, component, verb) and _is_known(caller):
+            return
         raise _refusal(caller, request, component)
 
     # -- sessions
@@ -288,6 +290,11 @@ def _remember(callers: dict[_Place, _Known], place: _Place, known: _Known) -> No
     if len(callers) >= MOST_CALLERS:
         callers.clear()
     callers[place] = known
+
+
+def _is_known(caller: Caller) -> bool:
+    """Whether this is a user, or the key of an app whose role is active."""
+    return caller.user is not None or (caller.app_id is not None and caller.role is not None and caller.role.is_active)
 
 
 def _allows(role: Role, request: Request, requestor: Requestor) -> bool:

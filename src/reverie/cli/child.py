@@ -28,6 +28,12 @@ def end_with(parent: int) -> None:
         sys.exit(1)
 
 
+def wait_for(go: int) -> None:
+    """Return when the parent has closed its end of a pipe; at once in a child that is started again later."""
+    os.read(go, 1)
+    os.close(go)
+
+
 @click.group()
 @click.pass_context
 def child(context: click.Context) -> None:
@@ -62,24 +68,30 @@ def prepare(config: Path | None, parent: int, write: bool, given: tuple[str, ...
 @child.command()
 @click.option("--parent", type=int, required=True)
 @click.option("--fd", type=int, required=True)
+@click.option("--go", type=int, required=True)
 @click.pass_obj
-def api(config: Path | None, parent: int, fd: int) -> None:
+def api(config: Path | None, parent: int, fd: int, go: int) -> None:
     """Answer HTTP on a socket that the parent listens on."""
     end_with(parent)
+    import reverie.app  # what takes long is done while the parent still prepares
+    import reverie.web.app  # noqa: F401 - as above
     from reverie.cli.server import run_fast, serve_api
     from reverie.observe import set_up
 
     settings = read(config)
     set_up(settings.log_format)
+    wait_for(go)
     run_fast(serve_api(settings, socket.socket(fileno=fd), [signal.SIGTERM]))
 
 
 @child.command()
 @click.option("--parent", type=int, required=True)
+@click.option("--go", type=int, required=True)
 @click.pass_obj
-def worker(config: Path | None, parent: int) -> None:
+def worker(config: Path | None, parent: int, go: int) -> None:
     """Serve every queue of every connection."""
     end_with(parent)
+    wait_for(go)
     import asyncio
 
     from reverie.app import run_worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -72,9 +73,8 @@ def _print_table(jobs: Sequence[Job]) -> None:
         entry = _entry(job)
         cells = (entry[name] for name in ("id", "connection", "queue", "class", "failed_at"))
         table.add_row(*(Text(str(cell)) for cell in cells), Text(_reason(entry)))
-    console = Console()
     # In a pipe nothing is folded: there a line is a job.
-    console.print(table, width=None if console.is_terminal else 4000, soft_wrap=not console.is_terminal)
+    Console(width=None if sys.stdout.isatty() else 4000).print(table)
 
 
 def _reason(entry: dict[str, JSON]) -> str:

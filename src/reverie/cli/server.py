@@ -6,13 +6,18 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+import httptools
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from reverie.cli.listener import BACKLOG
+from reverie.web.formats import as_json
+from reverie.web.requests import ALLOWED
 
 if TYPE_CHECKING:
     from reverie.config import Settings
@@ -22,6 +27,25 @@ GRACE: Final = 25
 """Seconds that requests get to end when the server is asked to stop."""
 
 log = structlog.get_logger()
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, but a verb that HTTP does not know is answered like one that no path has."""
+
+    def send_400_response(self, msg: str) -> None:
+        if not isinstance(sys.exception(), httptools.HttpParserInvalidMethodError):
+            super().send_400_response(msg)
+            return
+        body = as_json({"message": f"The verb of the request is not one of {ALLOWED}."})
+        lines = (
+            b"HTTP/1.1 405 Method Not Allowed",
+            b"content-type: application/json",
+            b"allow: " + ALLOWED.encode(),
+            b"content-length: %d" % len(body),
+            b"connection: close",
+        )
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + body)
+        self.transport.close()
 
 
 class Server(uvicorn.Server):
@@ -50,7 +74,7 @@ def server_of(app: ASGIApp, signals: Sequence[signal.Signals]) -> Server:
     """The server as it always runs; a bench that compares applications gives each the same."""
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=Protocol,
         ws="none",
         lifespan="off",
         log_config=None,

@@ -40,21 +40,13 @@ class Prepared(Protocol):
     def notes(self) -> Sequence[str]: ...
 
 
-def address(settings: Settings) -> str:
-    """Where a browser on this machine finds the API."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)  # noqa: S104 - compared only
-    if ":" in host and not host.startswith("["):
-        host = f"[{host}]"
-    return f"http://{host}:{settings.port}"
-
-
 def lines(settings: Settings, prepared: Prepared, *, worker: str) -> Iterator[str]:
     """The start in plain lines; what can be pasted stands on a line of its own, without decoration.
 
     Args:
         worker: what serves the queues, in words.
     """
-    url = address(settings)
+    url = settings.address
     yield f"Reverie answers on {url}"
     yield f"data: {settings.data_dir}"
     yield f"worker: {worker}"

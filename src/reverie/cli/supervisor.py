@@ -36,7 +36,7 @@ class Patience:
     first: float = 0.05
     longest: float = 2.0
     steady: float = 3.0
-    grace: float = 35.0
+    grace: float = 40.0
 
 
 class Supervisor:

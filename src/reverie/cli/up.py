@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +15,7 @@ import click
 from reverie.cli.group import read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from reverie.cli.supervisor import Child
     from reverie.config import Settings
@@ -45,17 +44,52 @@ def up(config: Path | None, given: tuple[str, ...], write: bool, host: str | Non
     set_up(settings.log_format)
     listener = listen(settings.host, settings.port)
     settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
-    prepare_in_child(settings, config, given, write)
-    asyncio.run(supervise(children_of(settings, config, os.environ, listener)))
+    sys.exit(asyncio.run(run(settings, config, given, write, listener)))
 
 
-def prepare_in_child(settings: Settings, config: Path | None, given: tuple[str, ...], write: bool) -> None:
-    """Do and print what a start does once, in a process of its own: the parent stays small and opens no store."""
+async def run(
+    settings: Settings, config: Path | None, given: Sequence[str], write: bool, listener: socket.socket
+) -> int:
+    """Prepare, then keep the children running until a signal says stop; the exit status.
+
+    The children are started at once, to load their code meanwhile, and go on when the pipe they hold is closed here. A
+    second signal ends them at once.
+    """
+    from reverie.cli.supervisor import Supervisor
+
+    go, hold = os.pipe()
+    supervisor = Supervisor(children_of(settings, config, os.environ, listener, go))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, supervisor.stop)
+    running = asyncio.create_task(supervisor.run())
+    status = await _prepare(settings, config, given, write, running)
+    if status == 0:
+        os.close(hold)
+    elif not running.done():
+        supervisor.stop()
+    await running
+    return status
+
+
+async def _prepare(
+    settings: Settings, config: Path | None, given: Sequence[str], write: bool, running: asyncio.Task[None]
+) -> int:
+    """Do and print what a start does once, in a process of its own: this one stays small and opens no store.
+
+    The exit status; 0 too when *running* ended first, because somebody said stop.
+    """
     flags = ["--write"] if write else []
-    command = [*_command("prepare"), *flags, "--", *given]
-    done = subprocess.run(command, env=_environment(settings, config, os.environ), check=False)  # noqa: S603 - ours
-    if done.returncode:
-        sys.exit(done.returncode if done.returncode > 0 else 1)
+    process = await asyncio.create_subprocess_exec(
+        *_command("prepare"), *flags, "--", *given, env=_environment(settings, config, os.environ)
+    )
+    ended = asyncio.create_task(process.wait())
+    await asyncio.wait({ended, running}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done() and not ended.done():
+        process.terminate()
+        await ended
+        return 0
+    return ended.result() if ended.result() >= 0 else 1
 
 
 def _command(name: str) -> tuple[str, ...]:
@@ -77,9 +111,9 @@ def _environment(settings: Settings, config: Path | None, environ: Mapping[str, 
 
 
 def children_of(
-    settings: Settings, config: Path | None, environ: Mapping[str, str], listener: socket.socket
+    settings: Settings, config: Path | None, environ: Mapping[str, str], listener: socket.socket, go: int
 ) -> list[Child]:
-    """The API and the workers, as commands that are told who their parent is."""
+    """The API and the workers, as commands that know their parent; *go* is a pipe that ends when they may begin."""
     from reverie.cli.supervisor import Child
 
     whole = _environment(settings, config, environ)
@@ -87,23 +121,17 @@ def children_of(
     number = listener.fileno()
     api = Child(
         name="api",
-        command=(*_command("api"), "--fd", str(number)),
+        command=(*_command("api"), "--fd", str(number), "--go", str(go)),
         environment=environment,
-        descriptors=(number,),
+        descriptors=(number, go),
     )
     workers = [
-        Child(name=f"worker-{at}", command=_command("worker"), environment=environment)
+        Child(
+            name=f"worker-{at}",
+            command=(*_command("worker"), "--go", str(go)),
+            environment=environment,
+            descriptors=(go,),
+        )
         for at in range(1, settings.workers + 1)
     ]
     return [api, *workers]
-
-
-async def supervise(children: list[Child]) -> None:
-    """Keep them running until a signal says stop; a second one ends them at once."""
-    from reverie.cli.supervisor import Supervisor
-
-    supervisor = Supervisor(children)
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, supervisor.stop)
-    await supervisor.run()

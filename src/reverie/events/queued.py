@@ -36,7 +36,7 @@ class Queued:
     """Turns events into jobs and jobs into runs.
 
     Args:
-        context_of: the surroundings of a job's run, for the caller of its snapshot.
+        context_of: the surroundings of a job's run, for the caller of its snapshot, at a depth of nesting.
         script_of_service: the script of a script service.
     """
 
@@ -47,7 +47,7 @@ class Queued:
         runs: ScriptRuns,
         sealer: Seals,
         *,
-        context_of: Callable[[Caller, Job], Context],
+        context_of: Callable[[Caller, Job, int], Context],
         script_of_service: Callable[[ServiceRecord], Script],
     ) -> None:
         self._queue = queue
@@ -93,7 +93,8 @@ class Queued:
                 stamp=await self._memory.fresh(),
                 user_id=caller.user_id,
                 app_id=caller.app_id,
-            )
+            ),
+            run_now=lambda job: self._run_now(job, context.depth + 1),
         )
 
     def _environment(self, script: Script) -> dict[str, JSON]:
@@ -123,13 +124,14 @@ class Queued:
         except TargetGone as gone:
             return Skipped(str(gone))
         await turn.begin()
-        outcome = await self._run(turn.job, script, packed, timeout=turn.timeout or 0.0)
+        context = self._context_of(packed.caller, turn.job, 0)
+        outcome = await self._run(script, packed, context, timeout=turn.timeout or 0.0)
         return Done(output=outcome.output)
 
-    async def run_now(self, job: Job) -> None:
-        """A job of a ``sync`` connection, inside the call that queued it."""
+    async def _run_now(self, job: Job, depth: int) -> None:
+        """A job of a ``sync`` connection, inside the call that queued it: that call waits, as for a nested one."""
         script, packed = await self._resolve(job)
-        await self._run(job, script, packed, timeout=None)
+        await self._run(script, packed, self._context_of(packed.caller, job, depth), timeout=None)
 
     async def _resolve(self, job: Job) -> tuple[Script, Packed]:
         """
@@ -144,7 +146,7 @@ class Queued:
         await self._memory.fresh()
         return await self._target(job), packed
 
-    async def _run(self, job: Job, script: Script, packed: Packed, *, timeout: float | None) -> Outcome:  # noqa: ASYNC109
+    async def _run(self, script: Script, packed: Packed, context: Context, *, timeout: float | None) -> Outcome:  # noqa: ASYNC109
         """On the event, caller, lookups and settings of the moment the job was queued."""
         event = dict(packed.event)
         event.setdefault("response", dict(BLANK))
@@ -152,7 +154,7 @@ class Queued:
         return await self._runs.run(
             script,
             event,
-            self._context_of(packed.caller, job),
+            context,
             config=config if isinstance(config, dict) else None,
             timeout=timeout,
             log_output=_wants_log(packed.event),

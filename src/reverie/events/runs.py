@@ -92,7 +92,7 @@ class ScriptRuns:
                     limits=limits,
                     domain=self._domain(script),
                     fresh=self.isolation == "run",
-                    nested=context.depth > 0,
+                    depth=context.depth,
                 )
             )
         except ScriptError as error:

@@ -49,11 +49,7 @@ class Draft:
 
 
 class Queue:
-    """Named connections over a ledger and a transport.
-
-    Args:
-        run_now: runs a job of a ``sync`` connection to its end; what it raises reaches who pushed.
-    """
+    """Named connections over a ledger and a transport."""
 
     def __init__(
         self,
@@ -61,15 +57,12 @@ class Queue:
         transport: Transport,
         connections: Connections,
         clock: Clock,
-        *,
-        run_now: Callable[[Job], Awaitable[object]] | None = None,
     ) -> None:
         self.ledger = ledger
         self.transport = transport
         self.connections = connections
         self._clock = clock
         self._ids = JobIds(clock)
-        self._run_now = run_now
 
     # -- in
 
@@ -102,10 +95,13 @@ class Queue:
             payload=draft.payload,
         )
 
-    async def push(self, draft: Draft) -> Job | None:
+    async def push(self, draft: Draft, *, run_now: Callable[[Job], Awaitable[object]] | None = None) -> Job | None:
         """Keep a job; when this returns it is durable, and a worker is on its way.
 
         A ``sync`` connection has run it when this returns. A ``null`` connection keeps nothing, and returns None.
+
+        Args:
+            run_now: runs a job of a ``sync`` connection to its end; what it raises reaches who pushed.
 
         Raises:
             UnknownConnection, QueueUnavailable
@@ -116,16 +112,16 @@ class Queue:
             case "null":
                 return None
             case "sync":
-                return await self._push_sync(job)
+                return await self._push_sync(job, run_now)
             case "database":
                 await self.ledger.create_many([job])
                 await self.announce(job)
                 return job
 
-    async def _push_sync(self, job: Job) -> Job:
-        if self._run_now is None:
+    async def _push_sync(self, job: Job, run_now: Callable[[Job], Awaitable[object]] | None) -> Job:
+        if run_now is None:
             raise QueueUnavailable(f"The [{job.connection}] queue connection cannot run jobs here.")
-        await self._run_now(job)
+        await run_now(job)
         done = replace(job, status=JobStatus.DONE, attempts=1, finished_at=self._clock.now())
         await self.ledger.create_many([done])
         return done

@@ -59,7 +59,7 @@ def skipped(job: Job, reason: str) -> Settlement:
 
 def error_map(error: BaseException, *, job: Job) -> dict[str, JSON]:
     """``{"type", "message", "line", "excerpt", "output"}`` of whatever ended a run; unknown ones are None or empty."""
-    message = error.message if isinstance(error, ReverieError) else str(error)
+    message = (error.message if isinstance(error, ReverieError) else str(error))[:KEPT_IN_ERROR]
     if isinstance(error, ScriptTimeout) and "timed out" not in message:
         message = f"{job.name} has timed out: {message}"
     if not isinstance(error, ScriptError):
@@ -68,7 +68,7 @@ def error_map(error: BaseException, *, job: Job) -> dict[str, JSON]:
         "type": error.kind or type(error).__name__,
         "message": message,
         "line": error.line,
-        "excerpt": error.excerpt,
+        "excerpt": error.excerpt[:KEPT_IN_ERROR],
         "output": _tail(error.output, KEPT_IN_ERROR),
     }
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from reverie.jobs.ledger import Settlement
@@ -141,12 +139,3 @@ class Report:
     job: Job
     seconds: float
     settlement: Settlement | None = None
-
-
-def memory_in_use() -> float:
-    """MiB of this process that are resident; 0 where the system does not tell."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0.0
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+from codecs import getincrementaldecoder
 from pathlib import Path
 from threading import Thread
 from typing import Final, cast
@@ -19,12 +20,11 @@ from reverie.model import JSON
 from reverie.scripting import wire
 from reverie.scripting.engine import Outcome, Run
 from reverie.scripting.outcome import outcome_of, script_error
-from reverie.scripting.program import Program, launch
+from reverie.scripting.program import Program, launch, resident
 
 _TICK: Final = 0.1  # seconds between looks at a long run's clock and memory
 _GRACE: Final = 0.25  # seconds from a closed pipe to the end of its process, before it is killed
 _TAIL: Final = 8192  # bytes of stderr kept to say why a child died
-_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _OUT_OF_MEMORY: Final = (b"out of memory", b"Reached heap limit")
 
 
@@ -35,7 +35,19 @@ class NotStarted(Exception):
 class _Turn:
     """A run while it is on."""
 
-    __slots__ = ("began", "calls", "done", "ending", "output", "printed", "run", "started", "tasks", "watched")
+    __slots__ = (
+        "began",
+        "calls",
+        "decoder",
+        "done",
+        "ending",
+        "output",
+        "printed",
+        "run",
+        "started",
+        "tasks",
+        "watched",
+    )
 
     def __init__(self, run: Run, done: asyncio.Future[Outcome], watched: int, began: float) -> None:
         self.run = run
@@ -48,6 +60,7 @@ class _Turn:
         self.output: list[str] = []
         self.tasks: set[asyncio.Task[None]] = set()
         self.ending: ScriptError | None = None
+        self.decoder = getincrementaldecoder("utf-8")("replace")  # a letter may lie on the edge of two reads
 
     def text(self) -> str:
         return "".join(self.output)[: self.run.limits.output]
@@ -100,16 +113,16 @@ class Child(asyncio.Protocol):
         Raises:
             ScriptCrashed: it did not come up; the message holds what it said.
         """
+        folder = Path(tempfile.mkdtemp(prefix=f"reverie-run-{os.getpid()}-"))
         ours, theirs = socket.socketpair()
         logs, logs_end = os.pipe()
-        folder = Path(tempfile.mkdtemp(prefix=f"reverie-run-{os.getpid()}-"))
         try:
             process = launch(program, memory=memory, folder=folder, pipe=theirs, logs=logs_end)
-        except BaseException:
+        except OSError as error:
             ours.close()
             os.close(logs)
             shutil.rmtree(folder, ignore_errors=True)
-            raise
+            raise ScriptCrashed("The script's process could not be started.") from error
         finally:
             theirs.close()
             os.close(logs_end)
@@ -169,10 +182,18 @@ class Child(asyncio.Protocol):
             return
         groups = {self.pid} if self._turn is None else {self.pid, self._turn.watched}
         for group in groups:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(group, signal.SIGKILL)
+            if self._is_ours(group):
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(group, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
+
+    def _is_ours(self, pid: int) -> bool:
+        """True for a process of this child's session: a script may have named any."""
+        try:
+            return os.getsid(pid) == self.pid
+        except (ProcessLookupError, OverflowError):
+            return False
 
     async def gone(self) -> None:
         """Wait until the process has ended."""
@@ -248,8 +269,8 @@ class Child(asyncio.Protocol):
     def _take(self, message: wire.Message) -> None:
         match message:
             case wire.Ready(version=version):
-                self.version = version
                 if not self._ready.done():
+                    self.version = version
                     self._ready.set_result(None)
                 return
             case wire.Ended() if self._owed:
@@ -265,11 +286,11 @@ class Child(asyncio.Protocol):
             case wire.Call():
                 self._answer(turn, message)
             case wire.Log(text=text):
-                self._print(turn, text)
+                self._print(turn, text, len(text.encode()))
             case wire.Failure():
                 self._over(turn)
                 turn.done.set_exception(script_error(message, turn.run, turn.text()))
-            case wire.Started(pid=pid):
+            case wire.Started(pid=pid) if self._is_ours(pid):
                 turn.watched = pid
             case wire.Ended(code=code):
                 if turn.started:
@@ -320,9 +341,9 @@ class Child(asyncio.Protocol):
         if self._turn is turn and self._transport is not None:
             self._transport.write(frame)
 
-    def _print(self, turn: _Turn, text: str) -> None:
+    def _print(self, turn: _Turn, text: str, size: int) -> None:
         turn.output.append(text)
-        turn.printed += len(text)
+        turn.printed += size
         if turn.printed > turn.run.limits.output:
             self._end(ScriptLimit(f"The script printed more than {turn.run.limits.output} bytes."))
             self.kill()
@@ -341,7 +362,7 @@ class Child(asyncio.Protocol):
             self._tail = (self._tail + data)[-_TAIL:]
             turn = self._turn
             if turn is not None and self._program.prints and not turn.done.done():
-                self._print(turn, data.decode(errors="replace"))
+                self._print(turn, turn.decoder.decode(data), len(data))
 
     # Limits.
 
@@ -372,12 +393,3 @@ class Child(asyncio.Protocol):
 
 def _too_much_memory(run: Run) -> ScriptLimit:
     return ScriptLimit(f"The script ran out of memory: it may use {run.limits.memory} MiB.")
-
-
-def resident(pid: int) -> float:
-    """MiB of memory that a process holds; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/statm") as file:
-            return int(file.read().split()[1]) * _PAGE / 1048576
-    except (OSError, IndexError, ValueError):
-        return 0

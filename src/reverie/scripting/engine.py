@@ -43,7 +43,8 @@ class Run:
             raises ReverieError.
         domain: scripts of one domain may share a child; another domain gets another child.
         fresh: True for a process of its own, ended after the run.
-        nested: another run waits for this one; it gets a child beyond the pool's size, or both would wait for ever.
+        depth: how many runs wait for this one, one inside the other. The pool's size counts at each depth apart, so a
+            run never waits for a child that belongs to one above it.
     """
 
     script: Script
@@ -53,7 +54,7 @@ class Run:
     limits: Limits = Limits()
     domain: str = ""
     fresh: bool = False
-    nested: bool = False
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ class Engine(Protocol):
     async def run(self, run: Run) -> Outcome:
         """Run a script to its end.
 
-        Runs go side by side up to the pool's size; more wait.
+        Runs of one depth go side by side up to the pool's size; more wait.
 
         Raises:
             ScriptError: the script threw, returned ``error``, has a syntax error, or ended its own process.

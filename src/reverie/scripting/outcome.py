@@ -56,6 +56,6 @@ def script_error(message: wire.Failure, run: Run, output: str) -> ScriptError:
 def _number(value: object) -> int | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
         return int(value)
     return int(value) if isinstance(value, str) and value.isdecimal() else None

@@ -22,7 +22,8 @@ class Pool:
     Children belong to a domain from their first run on; the spare belongs to nobody yet.
 
     Args:
-        size: most runs at one time; more wait.
+        size: most runs at one time, at each depth of nesting; more wait. A run waits only for others of its depth, and
+            those only for deeper ones, so it is its turn some day; the depth is bounded by who calls.
         recycle: runs after which a child is replaced.
     """
 
@@ -31,7 +32,7 @@ class Pool:
         self._missing = missing
         self._size = size
         self._recycle = recycle
-        self._places = asyncio.Semaphore(size)
+        self._places: dict[int, asyncio.Semaphore] = {}
         self._idle: list[Child] = []
         self._spares: list[Child] = []
         self._children: set[Child] = set()
@@ -52,7 +53,7 @@ class Pool:
             self._started = False  # the first run says why
 
     async def run(self, run: Run) -> Outcome:
-        async with self._places:
+        async with self._places.setdefault(run.depth, asyncio.Semaphore(self._size)):
             for _ in range(_ATTEMPTS):
                 child = await self._pick(run)
                 try:

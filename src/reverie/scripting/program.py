@@ -17,6 +17,7 @@ from typing import Final, Literal
 
 NOBODY: Final = 65534
 RUNNERS: Final = Path(__file__).parent / "runners"
+_PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 _LOADER: Final = ("LD_LIBRARY_PATH",)  # without which some interpreters do not start
 
 
@@ -103,3 +104,12 @@ def landlocked() -> bool:
     """True where the kernel can close all files but a few to a child (Linux 5.13 and newer)."""
     libc = ctypes.CDLL(None, use_errno=True)
     return sys.platform == "linux" and int(libc.syscall(444, None, 0, 1)) >= 1
+
+
+def resident(pid: int) -> float:
+    """MiB of memory that a process holds; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/statm") as file:
+            return int(file.read().split()[1]) * _PAGE / 1048576
+    except (OSError, IndexError, ValueError):
+        return 0

@@ -110,7 +110,7 @@ def decode(body: bytes) -> Message:
     """
     try:
         return _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise WireError(str(error)) from error
 
 

@@ -101,8 +101,28 @@ def _too_deep() -> str:
     return f"The request body is nested deeper than {MOST_NESTED} levels."
 
 
+def is_form(content: bytes, content_type: str) -> bool:
+    return "x-www-form-urlencoded" in content_type.lower() and _json_within(content, content_type) is None
+
+
 def _form(content: bytes, content_type: str) -> JSON:
-    return read_parameters(_text(content, content_type))
+    value = _json_within(content, content_type)
+    return read_parameters(_text(content, content_type)) if value is None else value
+
+
+def _json_within(content: bytes, content_type: str) -> JSON:
+    """The object or array that was sent as a form, as some clients label every body; None for a real form."""
+    if not _begins_like_json(content):
+        return None
+    try:
+        return _json(content, content_type)
+    except Unreadable:
+        return None
+
+
+def _begins_like_json(content: bytes) -> bool:
+    """Whether it may be an object or an array."""
+    return content.lstrip()[:1] in (b"{", b"[")
 
 
 def _xml(content: bytes, content_type: str) -> JSON:
@@ -157,11 +177,10 @@ def _csv(content: bytes, content_type: str) -> JSON:
 
 
 def _sniffed(content: bytes, content_type: str) -> JSON:
-    start = content.lstrip()[:1]
     try:
-        if start and start in b"{[":
+        if _begins_like_json(content):
             return _json(content, "")
-        if start == b"<":
+        if content.lstrip()[:1] == b"<":
             return _xml(content, "")
         first_line = content.partition(b"\n")
         if b"," in first_line[0] and first_line[2].strip():

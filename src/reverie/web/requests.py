@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 from reverie.errors import BadRequest, MethodNotAllowed, TooLarge
 from reverie.model import JSON, Request
-from reverie.web.bodies import read_body
+from reverie.web.bodies import is_form, read_body
 from reverie.web.parameters import read_parameters
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -53,7 +53,7 @@ async def receive_body(method: str, headers: Mapping[str, str], receive: Receive
     length = headers.get("content-length")
     if length is None and method == "GET" and "transfer-encoding" not in headers:
         return b""
-    if length is not None and length.isdigit() and int(length) > limit:
+    if length is not None and length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
     size = 0
@@ -92,7 +92,7 @@ def read_request(scope: Scope, headers: dict[str, str], content: bytes) -> Reque
         payload, payload_error = read_body(content, headers.get("content-type", ""))
     method: str = scope["method"]
     if method == "POST":
-        method = _tunnelled(headers, parameters, payload if "form-urlencoded" in content_type else None)
+        method = _tunnelled(headers, parameters, payload if is_form(content, content_type) else None)
     elif method == "HEAD":
         method = "GET"
     if method not in VERBS:

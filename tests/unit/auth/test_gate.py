@@ -217,6 +217,25 @@ async def test_the_list_of_services_and_the_public_calls_need_nothing(door: Door
         assert (await door.outcome(get(resource, service=service, method=method)))[0] == 400
 
 
+async def test_one_job_may_be_asked_for_by_whoever_is_known_and_the_list_may_not(door: Door) -> None:
+    async def status(resource: str, **parts: Any) -> int:
+        return (await door.outcome(get(resource, service="system", **parts)))[0]
+
+    token = await door.token()
+    for known in ({"key": "KEY"}, {"token": token}, {"key": "BARE", "token": token}):
+        assert await status("job/0198c1f2", **known) == 200
+        assert await status("job/0198c1f2/", **known) == 200
+    for unknown in ({}, {"key": "BARE"}, {"key": "unknown"}):
+        assert await status("job/0198c1f2", **unknown) == 400
+    for refused in ("job", "job/", "job/1/2", "jobs/1", "role/1"):
+        assert await status(refused, key="KEY") == 401
+        assert await status(refused, key="KEY", token=token) == 403
+    assert await status("job/1", key="KEY", method="DELETE") == 401
+    assert (await door.outcome(get("job/1", key="KEY")))[0] == 401  # of another service
+    await door.world.change(update(tables.role).values(is_active=False))
+    assert await status("job/1", key="KEY") == 403
+
+
 async def test_the_list_of_schemas_is_open_to_who_reads_anything_of_the_service(door: Door) -> None:
     assert await door.outcome(get("_schema", key="KEY")) == (200, "")
     assert (await door.outcome(get("_schema", key="KEY", method="POST")))[0] == 401

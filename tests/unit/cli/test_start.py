@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from reverie.cli.start import address, lines
+from reverie.cli.start import lines
 from reverie.cli.up import children_of
 from reverie.config import Settings
 
@@ -42,7 +42,7 @@ SETTINGS = Settings(data_dir=Path("/somewhere"), port=8123)
     ],
 )
 def test_the_address_can_be_opened(host: str, url: str) -> None:
-    assert address(msgspec.structs.replace(SETTINGS, host=host)) == url
+    assert msgspec.structs.replace(SETTINGS, host=host).address == url
 
 
 def test_the_demo_prints_one_line_to_paste() -> None:
@@ -80,10 +80,10 @@ def test_children_are_told_their_parent_and_keep_no_password(tmp_path: Path) -> 
     environ = {"PATH": "/bin", "REVERIE_ADMIN_EMAIL": "a@b.test", "REVERIE_ADMIN_PASSWORD": "pw", "REVERIE_DEMO": "1"}
     settings = msgspec.structs.replace(SETTINGS, workers=2)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        api, *workers = children_of(settings, Path("r.toml"), environ, listener)
+        api, *workers = children_of(settings, Path("r.toml"), environ, listener, 99)
         number = listener.fileno()
 
-    assert (api.name, api.descriptors) == ("api", (number,))
+    assert (api.name, api.descriptors) == ("api", (number, 99))
     assert str(number) in api.command
     assert [child.name for child in workers] == ["worker-1", "worker-2"]
     for child in (api, *workers):
@@ -100,4 +100,4 @@ def test_children_are_told_their_parent_and_keep_no_password(tmp_path: Path) -> 
 def test_no_workers_means_no_worker_process() -> None:
     settings = msgspec.structs.replace(SETTINGS, workers=0)
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        assert [child.name for child in children_of(settings, None, {}, listener)] == ["api"]
+        assert [child.name for child in children_of(settings, None, {}, listener, 99)] == ["api"]

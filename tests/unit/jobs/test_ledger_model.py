@@ -233,6 +233,14 @@ class LedgerMachine(RuleBasedStateMachine):
             if known.status == "running" and known.worker == worker:
                 known.leased_until = 0.0
 
+    @rule()
+    def lose_everything_and_claim_again(self) -> None:
+        """What fences are for; by chance alone it would be rare."""
+        self.claim("a", 2, None, None)
+        self.bury("a")
+        self.sweep()
+        self.claim("b", 2, None, None)
+
     @precondition(lambda self: bool(self.jobs))
     @rule(data=st.data(), verb=st.sampled_from(["cancel", "retry", "forget"]))
     def by_hand(self, data: st.DataObject, verb: str) -> None:
@@ -295,7 +303,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
 
 LedgerMachine.TestCase.settings = settings(
-    max_examples=20,
+    max_examples=25,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],

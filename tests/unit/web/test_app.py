@@ -273,6 +273,18 @@ async def test_50_mib_are_refused_and_the_server_goes_on(platform: ScriptedPlatf
     assert len(platform.seen) == 1
 
 
+@pytest.mark.parametrize("verb", [b"BREW", b"get", b"MERGE", b"PURGE"])
+async def test_a_verb_that_http_does_not_know_is_405_too(platform: ScriptedPlatform, verb: bytes) -> None:
+    async with served(platform) as port:
+        head = await exchange(port, verb + b" /api/v2/db HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
+        broken = await exchange(port, b"GET /api/v2/db HTTP/7.7\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 405 ")
+    assert b"allow: GET, POST" in head
+    assert broken.startswith(b"HTTP/1.1 400 ")
+    assert platform.seen == []
+
+
 async def test_a_client_that_leaves_in_the_middle_of_its_body_harms_nobody(platform: ScriptedPlatform) -> None:
     async with served(platform) as port:
         with structlog.testing.capture_logs() as lines:

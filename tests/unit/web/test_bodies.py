@@ -27,6 +27,13 @@ FORM = "application/x-www-form-urlencoded"
         ("application/json; charset=iso-8859-1", b'{"a":"\xe9"}', {"a": "\u00e9"}),
         ("application/vnd.x+json", b'{"a":1}', {"a": 1}),
         (FORM, b"resource[0][label]=x+y&b=%C3%A9", {"resource": [{"label": "x y"}], "b": "\u00e9"}),
+        (FORM, b'{"a":"x=1&b=2"}', {"a": "x=1&b=2"}),
+        (FORM, b' [{"a":1}]\n', [{"a": 1}]),
+        (FORM + "; charset=utf-8", b'{"a":"\xc3\xa9"}', {"a": "\u00e9"}),
+        (FORM, b"{a=1&[b=2", {"{a": "1", "[b": "2"}),
+        (FORM, b"%7B%22a%22%3A1%7D", {'{"a":1}': ""}),
+        (FORM, b'"a"', {'"a"': ""}),
+        (FORM, b"5", {"5": ""}),
         ("application/xml", b"<dfapi><resource><a>1</a></resource></dfapi>", {"resource": {"a": "1"}}),
         (
             "text/xml",

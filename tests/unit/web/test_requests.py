@@ -132,6 +132,16 @@ def test_a_post_is_overridden_by_a_form_field(name: str) -> None:
     assert request_of("POST", headers=form, body=f"{name}=PUT&a=1".encode()).method == "PUT"
 
 
+def test_json_that_is_sent_as_a_form_overrides_nothing() -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    request = request_of("POST", headers=form, body=b'{"method":"DELETE"}')
+
+    assert request.method == "POST"
+    assert request.payload == {"method": "DELETE"}
+    assert request_of("POST", headers=form, body=b"{a=1&_method=DELETE").method == "DELETE"
+
+
 def test_a_field_of_a_json_body_overrides_nothing() -> None:
     assert request_of("POST", body=b'{"_method":"DELETE","method":"DELETE"}').method == "POST"
 

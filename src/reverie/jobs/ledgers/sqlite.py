@@ -27,26 +27,35 @@ import structlog
 from reverie.clock import Clock
 from reverie.database import Connection, Database, Value
 from reverie.jobs.ledger import Lease, Settlement, Swept
-from reverie.jobs.ledgers.sqlite_records import COLUMNS, SqliteRecords, job_of, json_text, number
+from reverie.jobs.ledgers.sqlite_records import COLUMNS, SqliteRecords, job_of, json_text, number, row_of
 from reverie.model import JSON, Job, JobStatus
 
 MOST_SWEPT: Final = 500
 """Jobs taken back in one transaction."""
-JUMP: Final = 5.0
+LARGEST_STEP: Final = 5.0
 """Seconds that the host's clock may move against the monotonic one between two sweeps."""
 
 log = structlog.get_logger()
 
-_CREATE = """
-INSERT INTO job (id, kind, script, name, connection, queue, status, priority, delay, tries, timeout, attempts, crashes,
-                 epoch, hops, stamp, user_id, app_id, created_at, due_at, finished_at, error)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_CREATE = f"INSERT INTO job ({COLUMNS}) VALUES ({', '.join('?' * COLUMNS.count(','))}, ?)"  # noqa: S608 - our own names
 
 _CREATE_PAYLOAD = "INSERT INTO job_payload (job_id, payload) VALUES (?, ?)"
 
-# The first row of the next queue that has waiting jobs, so its highest priority and there the earliest due time.
+# The first row of the next connection, then of the next queue in it: so the head of its first lane. Not one comparison
+# of both columns, for which SQLite steps over every row of the queue before.
+_NEXT_CONNECTION = """
+SELECT connection, queue, priority, due_at FROM job
+WHERE status = 'waiting' AND connection > ?
+ORDER BY connection, queue, priority DESC, due_at, id LIMIT 1
+"""
+
 _NEXT_QUEUE = """
+SELECT connection, queue, priority, due_at FROM job
+WHERE status = 'waiting' AND connection = ? AND queue > ?
+ORDER BY queue, priority DESC, due_at, id LIMIT 1
+"""
+
+_QUEUE = """
 SELECT connection, queue, priority, due_at FROM job
 WHERE status = 'waiting' AND (connection, queue) > (?, ?)
 ORDER BY connection, queue, priority DESC, due_at, id LIMIT 1
@@ -137,7 +146,7 @@ class SqliteLedger(SqliteRecords):
     # -- in
 
     async def create(self, connection: Connection, jobs: Sequence[Job]) -> None:
-        await connection.execute_many(_CREATE, [_row_of(job) for job in jobs])
+        await connection.execute_many(_CREATE, [row_of(job) for job in jobs])
         await connection.execute_many(_CREATE_PAYLOAD, [(job.id, job.payload) for job in jobs])
 
     async def create_many(self, jobs: Sequence[Job]) -> None:
@@ -193,21 +202,21 @@ class SqliteLedger(SqliteRecords):
             lanes_of_queues.sort(key=lambda lanes: rank[lanes[0].queue])
         return [lane for lanes in lanes_of_queues for lane in lanes if (lane.connection, lane.queue) not in paused]
 
-    @staticmethod
-    async def _heads(reader: Connection, connection: str | None, queues: Sequence[str] | None) -> list[Lane]:
-        """The first lane of each queue wanted."""
-        if connection is not None and queues is not None:
-            found = [await reader.fetch(_QUEUE, (connection, queue)) for queue in dict.fromkeys(queues)]
-            return [_lane(rows[0]) for rows in found if rows]
+    async def _heads(self, reader: Connection, connection: str | None, queues: Sequence[str] | None) -> list[Lane]:
+        """The first lane of each queue wanted that has one."""
         heads: list[Lane] = []
-        after: tuple[Value, ...] = (connection or "", "")
-        while rows := await reader.fetch(_NEXT_QUEUE, after):
-            head = _lane(rows[0])
-            if connection is not None and head.connection != connection:
-                break
-            if queues is None or head.queue in queues:
-                heads.append(head)
-            after = head[:2]
+        after = ""  # comes before every name, and is none itself
+        if connection is None:
+            while rows := await reader.fetch(_NEXT_CONNECTION, (after,)):
+                after = _lane(rows[0]).connection
+                heads += await self._heads(reader, after, queues)
+        elif queues is None:
+            while rows := await reader.fetch(_NEXT_QUEUE, (connection, after)):
+                heads.append(_lane(rows[0]))
+                after = heads[-1].queue
+        else:
+            for queue in dict.fromkeys(queues):
+                heads += [_lane(row) for row in await reader.fetch(_QUEUE, (connection, queue))]
         return heads
 
     @staticmethod
@@ -341,7 +350,7 @@ class SqliteLedger(SqliteRecords):
         """
         offset, last = self._clock.now() - self._clock.monotonic(), self._offset
         self._offset = offset
-        if abs(offset - last) > JUMP:
+        if abs(offset - last) > LARGEST_STEP:
             log.warning("clock.jumped", seconds=round(offset - last, 1))
             self._trusts_after = self._clock.monotonic() + self._longest_lease
         return self._clock.monotonic() >= self._trusts_after
@@ -357,31 +366,3 @@ class SqliteLedger(SqliteRecords):
 
 def _lane(row: tuple[Value, ...]) -> Lane:
     return Lane(str(row[0]), str(row[1]), int(number(row[2])), number(row[3]))
-
-
-def _row_of(job: Job) -> tuple[Value, ...]:
-    """In the order of `_CREATE`."""
-    return (
-        job.id,
-        job.kind,
-        job.script,
-        job.name,
-        job.connection,
-        job.queue,
-        JobStatus.WAITING.value if job.status is JobStatus.DELAYED else job.status.value,
-        job.priority,
-        job.delay,
-        job.tries,
-        job.timeout,
-        job.attempts,
-        job.crashes,
-        job.epoch,
-        job.hops,
-        job.stamp,
-        job.user_id,
-        job.app_id,
-        job.created_at,
-        job.due_at,
-        job.finished_at,
-        json_text(job.error),
-    )

@@ -244,6 +244,34 @@ def job_of(row: Row, now: float) -> Job:
     )
 
 
+def row_of(job: Job) -> tuple[Value, ...]:
+    """The opposite of `job_of`."""
+    return (
+        job.id,
+        job.kind,
+        job.script,
+        job.name,
+        job.connection,
+        job.queue,
+        JobStatus.WAITING.value if job.status is JobStatus.DELAYED else job.status.value,
+        job.priority,
+        job.delay,
+        job.tries,
+        job.timeout,
+        job.attempts,
+        job.crashes,
+        job.epoch,
+        job.hops,
+        job.stamp,
+        job.user_id,
+        job.app_id,
+        job.created_at,
+        job.due_at,
+        job.finished_at,
+        json_text(job.error),
+    )
+
+
 def number(value: Value) -> float:
     if not isinstance(value, int | float):
         raise TypeError(f"a number was expected, not {type(value).__name__}")

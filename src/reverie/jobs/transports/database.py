@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-from reverie.database import Database
+from reverie.database import Database, DatabaseError
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the database while nobody wakes us."""
@@ -92,10 +92,11 @@ class DatabaseTransport:
         while not self._woken.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_EVERY)
-            changes = self._database.changes()
-            if changes != self._seen:
-                self._seen = changes
-                self._woken.set()
+            with contextlib.suppress(DatabaseError):  # away for a moment: the worker finds out when it claims
+                changes = self._database.changes()
+                if changes != self._seen:
+                    self._seen = changes
+                    self._woken.set()
         self._woken.clear()
 
     # -- waking

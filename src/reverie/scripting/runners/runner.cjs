@@ -12,6 +12,7 @@ const folder = process.argv[2] || home; // where `require` looks for packages
 const environment = { ...process.env };
 const exit = process.exit.bind(process);
 const KEPT = 200; // compiled scripts
+const LARGEST = 64 << 20; // bytes of a message
 const compiled = new Map();
 const pipe = new net.Socket({ fd: 3, readable: true, writable: true });
 let run = null;
@@ -19,7 +20,11 @@ let ready = null;
 let quiet = 0;
 
 function send(text) {
-  const size = Buffer.byteLength(text);
+  let size = Buffer.byteLength(text);
+  if (size > LARGEST) {
+    text = '{"type":"error","message":"The script left or sent more than 64 MiB."}';
+    size = Buffer.byteLength(text);
+  }
   const frame = Buffer.allocUnsafe(4 + size);
   frame.writeUInt32BE(size, 0);
   frame.write(text, 4);

@@ -11,7 +11,8 @@ function realm(exchange) {
   const { apply } = Reflect;
   const { defineProperty } = Object;
   const { exec } = RegExp.prototype;
-  const { replace, toUpperCase } = String.prototype;
+  const { replace, slice, toUpperCase } = String.prototype;
+  const PIECE = 1 << 20; // characters of a log message
   const then = Promise.prototype.then;
   const resolve = Promise.resolve.bind(Promise);
   const text = String;
@@ -37,11 +38,13 @@ function realm(exchange) {
   }
 
   function log(line) {
-    const message = `{"type":"log","text":${encode(line + "\n")}}`;
-    try {
-      exchange(message);
-    } catch {
-      throw new Failure("Nothing can be printed any more.");
+    for (let rest = line + "\n"; rest !== ""; rest = apply(slice, rest, [PIECE])) {
+      const message = `{"type":"log","text":${encode(apply(slice, rest, [0, PIECE]))}}`;
+      try {
+        exchange(message);
+      } catch {
+        throw new Failure("Nothing can be printed any more.");
+      }
     }
   }
 
@@ -177,13 +180,17 @@ function realm(exchange) {
 const REALM = new vm.Script(`(${realm})`, { filename: "realm" });
 const SETTLE = new vm.Script("0", { filename: "settle" }); // evaluating anything runs the realm's promise jobs
 const KEPT = 200; // compiled scripts
+const LARGEST = 64 << 20; // bytes of a message
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const compiled = new Map();
 let current = null;
 
 function send(text) {
-  const body = encoder.encode(text);
+  let body = encoder.encode(text);
+  if (body.length > LARGEST) {
+    body = encoder.encode('{"type":"error","message":"The script left or sent more than 64 MiB."}');
+  }
   const frame = new Uint8Array(4 + body.length);
   new DataView(frame.buffer).setUint32(0, body.length);
   frame.set(body, 4);

@@ -20,6 +20,7 @@ import threading
 
 SCRIPT = "<script>"
 HOST_GONE = 71
+LARGEST = 64 << 20  # bytes of a message
 # fmt: off
 PRELOADED = (
     "abc", "base64", "bisect", "calendar", "collections", "contextlib", "copy", "csv", "dataclasses", "datetime",
@@ -114,6 +115,8 @@ def end_of(pid):
 
 def send(wire, message):
     body = json.dumps(message, ensure_ascii=False, default=plain).encode("utf-8", "replace")
+    if len(body) > LARGEST:
+        body = b'{"type":"error","message":"The script left or sent more than 64 MiB."}'
     data = memoryview(struct.pack(">I", len(body)) + body)
     while data:
         data = data[os.write(wire, data) :]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from reverie.database import Connection, DatabaseBusy, DatabaseError, Refusal
 from reverie.errors import BadRequest, BatchError, Conflict, NotSupported, ReverieError, Unavailable
@@ -73,7 +74,7 @@ async def perform(
         except (DatabaseBusy, NotSupported):
             raise
         except (ReverieError, DatabaseError) as error:
-            outcome.errors[index] = error if isinstance(error, ReverieError) else refused(error, table)
+            outcome.errors[index] = error if isinstance(error, ReverieError) else refused(error, table, reading=reads)
             if not options.goes_on:
                 break
     if outcome.errors and options.rolls_back and not reads:
@@ -86,25 +87,39 @@ def entry(error: ReverieError) -> JSON:
     return {"code": error.code, "context": error.context, "message": error.message, "status_code": error.status}
 
 
-def refused(error: DatabaseError, table: str) -> ReverieError:
-    """What a client learns about a refusal by the database: the columns, never the statement."""
-    failure: ReverieError
-    if isinstance(error, Refusal):
-        where = ", ".join(name.strip() for name in error.detail.split(",")) or f"table '{table}'"
-        match error.kind:
-            case "unique":
-                failure = Conflict(f"A record with this value exists already: {where}.")
-            case "foreign_key":
-                failure = Conflict(f"A reference would point nowhere, or other records point here: {where}.")
-            case "not_null":
-                failure = BadRequest(f"A value is required: {where}.")
-            case "check":
-                failure = BadRequest(f"A rule of the database does not allow this value: {where}.")
-            case "type":
-                failure = BadRequest(f"A value does not fit its column: {where}.")
-    elif isinstance(error, DatabaseBusy):
-        failure = Unavailable("The database is busy or cannot be reached; try again.", headers={"Retry-After": "1"})
-    else:
-        failure = BadRequest(f"The database did not accept the request for table '{table}'.")
+def refused(error: DatabaseError, table: str, *, reading: bool = False) -> ReverieError:
+    """What a client learns about a refusal by the database: the columns, never the statement.
+
+    Args:
+        reading: whatever was asked was checked before, so a failure without a known reason is not the client's.
+    """
+    failure = _reason(error, table, reading)
     failure.__cause__ = error
     return failure
+
+
+def _reason(error: DatabaseError, table: str, reading: bool) -> ReverieError:
+    if isinstance(error, DatabaseBusy):
+        return Unavailable("The database is busy or cannot be reached; try again.", headers={"Retry-After": "1"})
+    if not isinstance(error, Refusal):
+        if "overflow" in str(error):
+            return BadRequest(f"A sum over table '{table}' is too large for an integer.")
+        if reading or _OUR_FAULT.search(str(error)):
+            return ReverieError(f"The database failed while it worked on table '{table}'; the log says why.")
+        return BadRequest(f"The database did not accept the request for table '{table}'.")
+    where = ", ".join(name.strip() for name in error.detail.split(",")) or f"table '{table}'"
+    if error.kind == "unique":
+        return Conflict(f"A record with this value exists already: {where}.")
+    if error.kind == "foreign_key":
+        return Conflict(f"A reference would point nowhere, or other records point here: {where}.")
+    return BadRequest(f"{_RULES[error.kind]}: {where}.")
+
+
+_OUR_FAULT: Final = re.compile(
+    r"disk|malformed|readonly|unable to open|not a database|out of memory|closed", re.IGNORECASE
+)
+_RULES: Final = {
+    "not_null": "A value is required",
+    "check": "A rule of the database does not allow this value",
+    "type": "A value does not fit its column",
+}

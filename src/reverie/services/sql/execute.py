@@ -50,13 +50,12 @@ class Executor:
         names: list[str] = []
         converters: list[tuple[str, ToClient]] = []
         for one in columns:
-            if isinstance(one, Aggregate):
-                names.append(one.label)
-                continue
-            names.append(one)
-            column = table.column(one)
+            name = one.label if isinstance(one, Aggregate) else one
+            names.append(name)
+            source = one if isinstance(one, str) else one.column if one.function in ("MIN", "MAX") else None
+            column = table.column(source) if source else None
             if column is not None and (convert := self.dialect.to_client(column)):
-                converters.append((one, convert))
+                converters.append((name, convert))
         return RowMaker(names, converters)
 
     async def fetch(self, connection: Connection, shape: Shape, values: Sequence[Value]) -> list[Row]:
@@ -67,12 +66,12 @@ class Executor:
         """A unit that only reads.
 
         Raises:
-            BadRequest, Unavailable: the database refused; says nothing of the statement.
+            Unavailable, ReverieError: the database failed; says nothing of the statement.
         """
         try:
             return await self.database.read(work, quick=quick)
         except DatabaseError as error:
-            raise refused(error, table) from error
+            raise refused(error, table, reading=True) from error
 
     async def write(self, work: Callable[[Connection], Awaitable[T]], table: str) -> T:
         """A unit in a transaction; durable when this returns.

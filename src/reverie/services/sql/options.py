@@ -18,6 +18,8 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 """Those that may also come in the body."""
 
+MOST_IDS: Final = 10_000
+
 PLAIN: Final = frozenset({"fields", "limit", "offset", "order"})
 """What a plain read may carry; any other name of ours makes it a full one."""
 RICHER: Final = frozenset(
@@ -135,8 +137,11 @@ def _ids(value: JSON) -> tuple[JSON, ...] | None:
     if value is None or value in ("", []):
         return None
     if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(","))
-    return tuple(value) if isinstance(value, list) else (value,)
+        value = [part.strip() for part in value.split(",")]
+    found = tuple(value) if isinstance(value, list) else (value,)
+    if len(found) > MOST_IDS:
+        raise BadRequest(f"Too many ids: {len(found)}, at most {MOST_IDS} in one request.")
+    return found
 
 
 def _refuse(option: str, shape: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final, cast
 
 from reverie.auth.access import filters_for
-from reverie.errors import BadRequest, NotSupported
+from reverie.errors import BadRequest, NotSupported, ReverieError
 from reverie.model import JSON, Context, Request, Response, Verb
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.describe import describe_table
@@ -50,7 +50,10 @@ class Records:
         table = await self._reflector.table(name)
         try:
             return await self._answer(table, identifier, request, context)
-        except UnknownField:
+        except ReverieError as error:
+            # A plain ReverieError is a statement that failed, perhaps because the table is no longer what it was.
+            if not isinstance(error, UnknownField) and type(error) is not ReverieError:
+                raise
             self._reflector.forget()
             fresh = await self._reflector.table(name)
             if fresh is table:
@@ -163,14 +166,14 @@ def records_of(request: Request) -> list[JSON]:
     """The records of a body: wrapped in `resource`, a bare list, or a bare object as a batch of one.
 
     Raises:
-        BadRequest: there is none.
+        BadRequest: there is none, or the body cannot be read.
     """
     payload = request.payload
     if isinstance(payload, dict) and "resource" in payload:
         payload = payload["resource"]
     records: list[JSON] = payload if isinstance(payload, list) else [payload] if isinstance(payload, dict) else []
     if not records or payload == {}:
-        raise BadRequest(_NO_RECORDS)
+        raise BadRequest(request.payload_error or _NO_RECORDS)
     return records
 
 

@@ -110,14 +110,13 @@ class SqlService:
             return {"resource": [{"name": name} for name in await self._schema.drop(wanted)]}
         records = records_of(request)
         check_exist = is_true(request.parameters.get("check_exist"))
+        created: list[JSON] = []
         if request.method == "POST":
             created = await self._schema.create(records, check_exist=check_exist)
         else:
             drops = request.method == "PUT"
-            created = [
-                {"name": await self._schema.change(name, record, drops=drops)}
-                for name, record in zip(_named(records), records, strict=True)
-            ]
+            for name, record in zip(_named(records), records, strict=True):
+                created.append({"name": await self._schema.change(name, record, drops=drops)})
         if names("fields", request.parameters.get("fields")) == ("*",):
             return {"resource": [await self._schema.describe(name, access) for name in _named(created)]}
         return {"resource": created}
@@ -158,6 +157,8 @@ class SqlService:
         verb = request.method.lower()
         if not kind:
             return (Moment(f"{self.name}.{verb}"),)
+        if kind not in RESOURCES:
+            return (Moment(f"{self.name}.{verb}", request.resource),)
         if not path:
             return (Moment(f"{self.name}.{kind}.{verb}"),)
         table, _, rest = path.partition("/")
@@ -219,7 +220,7 @@ def _shown(entries: Sequence[JSON], parameters: Mapping[str, JSON]) -> list[JSON
 
 
 def _named(records: Sequence[JSON]) -> list[str]:
-    return [str(record.get("name", "")) for record in records if isinstance(record, dict)]
+    return [str(record.get("name", "")) if isinstance(record, dict) else "" for record in records]
 
 
 def _names_in(payload: JSON) -> tuple[str, ...]:

@@ -115,7 +115,10 @@ def _text(column: Column, value: bool | int | float | str) -> str:
 
 def _structure(column: Column, value: list[JSON] | dict[str, JSON]) -> str:
     if column.type == "json" or column.db_type.startswith("json"):
-        return to_text(column.name, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        try:
+            return to_text(column.name, json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+        except RecursionError as error:
+            raise BadRequest(f"Field '{column.name}' is nested too deeply.") from error
     if isinstance(value, dict) and "expression" in value:
         raise BadRequest(f"Field '{column.name}': SQL expressions are not accepted; send the value itself.")
     raise BadRequest(f"Field '{column.name}' must be a single value, not a list or map.")

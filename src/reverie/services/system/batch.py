@@ -46,7 +46,7 @@ def records_of(request: Request) -> list[JSON]:
     """The records of a body: a list, ``{"resource": [...]}``, or one bare object.
 
     Raises:
-        BadRequest: there is none.
+        BadRequest: there is none, or the body cannot be read.
     """
     body = request.payload
     if isinstance(body, dict) and "resource" in body:
@@ -54,7 +54,7 @@ def records_of(request: Request) -> list[JSON]:
     if isinstance(body, dict) and body:
         return [body]
     if not isinstance(body, list) or not body or body == [{}]:
-        raise BadRequest(EMPTY)
+        raise BadRequest(request.payload_error or EMPTY)
     return body
 
 

@@ -10,7 +10,7 @@ from reverie.events.names import VERBS, EventPath, Moment
 from reverie.model import JSON, Context, Request, Response
 from reverie.services.system.resource import Missing, Resource, flag, listed, unsupported_verb
 
-_READ_ONLY: Final = frozenset({"constant", "environment", "event", "script_type", "service_type"})
+_READ_ONLY: Final = frozenset({"constant", "environment", "event", "job", "script_type", "service_type"})
 _BY_NAME: Final = frozenset({"custom", "event_script", "script_type", "service_type"})
 _ACCOUNT_PARTS: Final = ("session", "password", "profile")
 

@@ -90,8 +90,8 @@ def _definition(field: Mapping[str, JSON], *, alone: bool) -> str:
         words.append("PRIMARY KEY AUTOINCREMENT" if is_true(field.get("auto_increment")) else "PRIMARY KEY")
     default = field.get("default")
     if default is None and kind in ("timestamp_on_create", "timestamp_on_update"):
-        default = {"expression": "CURRENT_TIMESTAMP"}
-    if default is not None:
+        words.append("DEFAULT CURRENT_TIMESTAMP")
+    elif default is not None:
         words.append(f"DEFAULT {_literal(name, default)}")
     return " ".join(words)
 
