@@ -11,7 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 from msgspec import Meta
@@ -181,8 +181,19 @@ def _read_one(field: msgspec.structs.FieldInfo, found: _Found, values: dict[str,
         else:
             values[field.name] = msgspec.convert(found.text, field.type, strict=False)
     except (ValueError, msgspec.ValidationError) as error:
+        if get_origin(field.type) is Literal:
+            mistakes.append(f"{found.where}: expected one of {', '.join(get_args(field.type))}, not {found.text!r}")
+            return
         shown = "" if field.name in SECRETS else f", not {found.text!r}"
-        mistakes.append(f"{found.where}: {str(error).replace('`', '').replace('Expected', 'expected')}{shown}")
+        mistakes.append(f"{found.where}: {_plain(str(error))}{shown}")
+
+
+def _plain(message: str) -> str:
+    """The library's words for a wrong value, in a person's."""
+    message = message.replace("`", "").replace("Expected", "expected")
+    for kind, words in (("int", "a whole number"), ("float", "a number")):
+        message = re.sub(rf"expected {kind}(, got str)?\b", f"expected {words}", message)
+    return message
 
 
 def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[str, _Found]:

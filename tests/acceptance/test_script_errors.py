@@ -221,8 +221,7 @@ def test_languages_are_switched_off_one_by_one(data: Path) -> None:
 @pytest.mark.parametrize("status", [299, 999])
 def test_a_status_that_http_does_not_know_goes_out_as_500(stage: Stage, language: str, status: int) -> None:
     name = stage.service(language, status_set_to(status))
-    stage.on_table("get.pre_process", language, status_set_to(status))
-    stage.on_table("get.post_process", language, "")
+    stage.on_table("get.post_process", language, status_set_to(status))
 
     for path in (f"/api/v2/{name}", ROWS):
         answer = stage.server.as_admin("GET", path)

@@ -115,7 +115,7 @@ def test_unknown_names_and_bad_values_come_in_one_error(tmp_path: Path) -> None:
     assert "REVERIE_PROT: there is no such setting; did you mean REVERIE_PORT?" in mistakes
     assert f"hots in {file}: there is no such setting; did you mean host?" in mistakes
     for part in (
-        "REVERIE_PORT: expected int <= 65535, not '99999'",
+        "REVERIE_PORT: expected a whole number <= 65535, not '99999'",
         "REVERIE_QUEUE_TRIES: ",
         "REVERIE_DEMO: ",
         "REVERIE_LOG_FORMAT: ",
