@@ -53,6 +53,8 @@ SHORTEST_PASSWORD: Final = 16
 """Characters of an administrator's password."""
 SET_UP: Final = "set_up_token"
 """The fact that holds the token of the set-up link."""
+SIDE_BY_SIDE: Final = 4
+"""Scripts of one language that the API runs at one time; nested ones come on top."""
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks for the first administrator."""
 
@@ -129,11 +131,14 @@ class Platform:
 
 
 @contextlib.asynccontextmanager
-async def build(settings: Settings, *, scripts: bool = True) -> AsyncIterator[Platform]:
+async def build(
+    settings: Settings, *, scripts: bool = True, side_by_side: int = SIDE_BY_SIDE
+) -> AsyncIterator[Platform]:
     """The platform, open until the block ends.
 
     Args:
         scripts: False where no script will run, so that no child is started.
+        side_by_side: scripts of one language that run at one time.
     """
     clock = SystemClock()
     database = SqliteDatabase(settings.store_path)
@@ -143,7 +148,7 @@ async def build(settings: Settings, *, scripts: bool = True) -> AsyncIterator[Pl
         memory = Memory(store)
         auth = Auth(memory, store)
         stack.push_async_callback(auth.close)
-        engines = script_engines()
+        engines = script_engines(side_by_side)
         for engine in engines.values():
             stack.push_async_callback(engine.close)
         outgoing = Outgoing(settings.script_egress)
@@ -245,17 +250,17 @@ def _context_of_job(dispatcher: Dispatcher, caller: Caller, job: Job, depth: int
 # -- drivers
 
 
-def script_engines() -> dict[str, Engine]:
+def script_engines(side_by_side: int) -> dict[str, Engine]:
     """The languages that this host can run, by name."""
     from reverie.scripting.engines import deno, nodejs, python
 
     engines: list[Engine] = []
     if deno.available():
-        engines.append(deno.DenoEngine())
+        engines.append(deno.DenoEngine(size=side_by_side))
     if nodejs.available():
-        engines.append(nodejs.NodeEngine())
+        engines.append(nodejs.NodeEngine(size=side_by_side))
     if python.available():
-        snake = python.PythonEngine()
+        snake = python.PythonEngine(size=side_by_side)
         engines += [snake, python.PythonAlias(snake)]
     return {engine.name: engine for engine in engines}
 
@@ -350,7 +355,8 @@ def _plain(value: object) -> JSON:
 
 async def run_worker(settings: Settings, options: WorkerOptions, report: Callable[[Report], None]) -> int:
     """Serve queues until the options or SIGTERM say stop; the exit code."""
-    async with build(settings) as platform:
+    # As many children as jobs: a job that waited for a child would use up its time limit.
+    async with build(settings, side_by_side=options.concurrency) as platform:
         worker = Worker(platform.queue, platform.queued.perform, options, platform.clock, on_report=report)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):

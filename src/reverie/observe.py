@@ -39,6 +39,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "clock.jumped": "the host's clock went backwards; leases are kept for a while",
     "script.output": "what a script printed",
     "script.failed": "a script that cannot change the answer failed",
+    "script.method_ignored": "a script changed the method of a request, which has no effect",
     "queue.event_not_kept": "a queued event script could not be stored; the answer was not changed by it",
     "outgoing.option_ignored": "a script gave an option for an outgoing call that is not known",
     "library": "a line of a library",

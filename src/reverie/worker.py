@@ -12,17 +12,20 @@ import contextlib
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
 
 import structlog
 
 from reverie.clock import Clock
 from reverie.errors import LeaseLost, QueueUnavailable
-from reverie.jobs.batch import Batcher
+from reverie.jobs.handover import Handover
+from reverie.jobs.held import Held, log_step
 from reverie.jobs.leases import LeaseKeeper
 from reverie.jobs.ledger import Lease, Settlement, WorkerRecord
+from reverie.jobs.pace import Pace
 from reverie.jobs.performing import perform_within
 from reverie.jobs.process import memory_in_use, worker_name
 from reverie.jobs.queue import Queue
@@ -31,29 +34,15 @@ from reverie.jobs.settle import finished, lease_of, released, skipped
 from reverie.jobs.tending import tend
 from reverie.jobs.verdict import TriedTooOften, judge, tries_of
 from reverie.jobs.work import Done, Perform, Performed, Report, Skipped, Step, Stop, WorkerOptions
-from reverie.model import Job
-
-T = TypeVar("T")
 
 LONELY_FROM: Final = 2
 """Crashes after which a job runs without neighbours."""
-LONGEST_TROUBLE: Final = 10.0
-"""Seconds at most between two attempts to reach the store."""
+FRESH_FOR: Final = 1 / 3
+"""Part of a lease in which a claim cannot have been lost yet."""
+MOST_UNSETTLED: Final = 64
+"""Runs that may wait for the store beside those that run."""
 SETTLE_WITHIN: Final = 5.0
 """Seconds at most for handing over results at the end; what is not taken by then is found by its lease."""
-
-
-@dataclass(slots=True, eq=False)
-class _Run:
-    """A job in this worker's hands."""
-
-    job: Job
-    since: float
-    alone: bool = False
-    begun: bool = False
-    lost: bool = False
-    settling: bool = False
-    task: asyncio.Task[None] | None = None
 
 
 class Worker:
@@ -84,8 +73,10 @@ class Worker:
         self.name = worker_name(options.name)
         self.turned_at = clock.monotonic()
         self._log = structlog.get_logger().bind(worker=self.name)
-        self._runs: dict[Lease, _Run] = {}
-        self._lonely: list[_Run] = []
+        self._runs: dict[Lease, Held] = {}
+        self._lonely: list[Held] = []
+        self._ahead: deque[Held] = deque()  # claimed, not begun: they cost nothing when they are lost
+        self._pace = Pace(options.concurrency)
         self._busy = 0  # runs being performed; those that only wait for the store leave their place to others
         self._taken = 0
         self._ended = 0
@@ -94,8 +85,7 @@ class Worker:
         self._born = self._last_job = self._next_start = clock.monotonic()
         self._stir = asyncio.Event()
         self._drain_until: float | None = None
-        self._marks: Batcher[Lease, bool] = Batcher(self._flush_marks)
-        self._settlements: Batcher[Settlement, bool] = Batcher(self._flush_settlements)
+        self._handover = Handover(queue, clock, worker=self.name, pause=options.sleep)
         self._keeper: LeaseKeeper | None = None
 
     # -- the whole
@@ -103,7 +93,7 @@ class Worker:
     async def run(self) -> Stop:
         """Serve until `drain` is called or an option says stop; why it stopped. Survives a store that is away."""
         self._born = self._last_job = self._clock.monotonic()
-        await self._patiently(self._join)
+        await self._handover.patiently(self._join)
         tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(tend(self._queue, self._options, self._clock, on_freed=self._stir.set)),
@@ -169,7 +159,7 @@ class Worker:
                 if not took:
                     await self._idle()
             except QueueUnavailable as error:
-                await self._after_trouble(error)
+                await self._handover.after_trouble(error)
 
     def _reason_to_stop(self) -> Stop | None:
         """The first that holds, in the contract's order."""
@@ -188,9 +178,10 @@ class Worker:
 
     async def _finish_runs(self) -> None:
         """Wait for what runs; once draining, no longer than the grace, and then give the rest back."""
-        for run in self._lonely:
+        for run in (*self._lonely, *self._ahead):
             run.task = asyncio.create_task(self._give_back(run))
         self._lonely.clear()
+        self._ahead.clear()
         while self._runs and (left := self._grace_left()) > 0:
             self._stir.clear()
             await self._stirred_within(left)
@@ -210,9 +201,9 @@ class Worker:
     def _grace_left(self) -> float:
         return 3600.0 if self._drain_until is None else self._drain_until - self._clock.monotonic()
 
-    async def _give_back(self, run: _Run) -> None:
+    async def _give_back(self, run: Held) -> None:
         run.settling = True
-        await self._settlements.add(released(run.job))
+        await self._handover.settle(released(run.job))
         self._forget(run)
 
     # -- taking
@@ -236,22 +227,33 @@ class Worker:
         self._empty = not jobs
         self._taken += len(jobs)
         for job in jobs:
-            run = _Run(job, self._clock.monotonic())
+            run = Held(job, self._clock.monotonic())
             self._runs[lease_of(job)] = run
             if self._keeper is not None:
                 self._keeper.hold(lease_of(job))
-            if job.crashes >= LONELY_FROM:
-                self._lonely.append(run)
-            else:
-                self._go(run)
+            (self._lonely if job.crashes >= LONELY_FROM else self._ahead).append(run)
+        self._start_ahead()
         return len(jobs)
+
+    def _start_ahead(self) -> None:
+        """Fill free places with what was claimed."""
+        while self._ahead and self._may_start() and self._busy < self._options.concurrency:
+            self._go(self._ahead.popleft())
+
+    def _may_start(self) -> bool:
+        """Whether anything may begin: not while draining, nor beside a job that must be alone or waits to be."""
+        lonely = self._lonely or any(run.alone for run in self._runs.values())
+        return self._drain_until is None and not lonely
 
     def _room(self) -> int:
         options = self._options
-        if self._drain_until is not None or self._lonely or any(run.alone for run in self._runs.values()):
+        if not self._may_start():
+            return 0
+        free, ahead = options.concurrency - self._busy, self._most_ahead()
+        if free < 1 and len(self._ahead) > ahead // 2:
             return 0
         # Runs that wait for the store do not hold a place, but they do not pile up without end either.
-        room = min(options.concurrency - self._busy, 4 * options.concurrency - len(self._runs))
+        room = min(free + ahead - len(self._ahead), options.concurrency + MOST_UNSETTLED - len(self._runs))
         if options.max_jobs:
             room = min(room, options.max_jobs - self._taken)
         if options.once:
@@ -259,6 +261,13 @@ class Worker:
         if options.rest > 0:
             room = min(room, 1 if self._clock.monotonic() >= self._next_start else 0)
         return room
+
+    def _most_ahead(self) -> int:
+        """None where each job counts, or where another queue may come first at any moment."""
+        options = self._options
+        counted = options.once or options.max_jobs or options.rest
+        strict = options.queues is not None and len(options.queues) > 1
+        return 0 if counted or strict else self._pace.ahead()
 
     async def _idle(self) -> None:
         """Wait until something stirs, or a job is due, or it is time to look again."""
@@ -288,29 +297,34 @@ class Worker:
 
     # -- one job
 
-    def _go(self, run: _Run, *, alone: bool = False) -> None:
+    def _go(self, run: Held, *, alone: bool = False) -> None:
         run.alone = alone
         self._busy += 1
         self._next_start = self._clock.monotonic() + self._options.rest
         run.task = asyncio.create_task(self._work_on(run))
 
-    async def _work_on(self, run: _Run) -> None:
+    async def _work_on(self, run: Held) -> None:
         try:
             self._report(run, Step.RUNNING)
+            began = self._clock.monotonic()
             try:
                 settlement = await self._perform_and_judge(run)
             finally:
                 self._busy -= 1
+                self._pace.note(self._clock.monotonic() - began)
                 run.settling = True
+                self._start_ahead()
                 self._stir.set()
-            lost = settlement is None or await self._settlements.add(settlement)
+            if run.mark is not None and await run.mark:
+                settlement = None
+            lost = settlement is None or await self._handover.settle(settlement)
             self._report(run, Step.LOST if settlement is None or lost else Step(settlement.outcome), settlement)
         except asyncio.CancelledError:
             self._report(run, Step.LOST)  # the store did not take the result in time; the lease will end
         finally:
             self._forget(run)
 
-    async def _perform_and_judge(self, run: _Run) -> Settlement | None:
+    async def _perform_and_judge(self, run: Held) -> Settlement | None:
         """Perform, and what follows from how it went; None when the job is another's by now."""
         job = run.job
         try:
@@ -326,28 +340,36 @@ class Worker:
         except Exception as error:  # noqa: BLE001, RUF100 - one job's failure, whatever it is, must not stop the others
             return judge(run.job, error, self._options, begun=run.begun)
 
-    async def _performed(self, run: _Run) -> Performed:
+    async def _performed(self, run: Held) -> Performed:
         job = run.job
         if gives_up(attempts=job.attempts, tries=tries_of(job, self._options)):
             raise TriedTooOften(job)
 
         async def mark() -> None:
-            if await self._marks.add(lease_of(job)):
-                raise LeaseLost(f"job {job.id} was taken before its script began")
             run.begun = True
+            if job.epoch == 1 and self._clock.monotonic() - run.since < self._options.lease * FRESH_FOR:
+                # Nobody else can have it yet, so the script need not wait for the note. A job that takes its worker
+                # down at once is noted before it begins the next time.
+                run.mark = asyncio.create_task(self._mark(run))
+            elif await self._handover.begin(lease_of(job)):
+                raise LeaseLost(f"job {job.id} was taken before its script began")
 
         limit = self._options.timeout if job.timeout is None else job.timeout
         return await perform_within(limit, self._perform, job, alone=run.alone, mark=mark)
 
-    def _report(self, run: _Run, step: Step, settlement: Settlement | None = None) -> None:
-        seconds = self._clock.monotonic() - run.since
-        if step not in (Step.RUNNING, Step.DONE):
-            cause = settlement.error if settlement is not None and isinstance(settlement.error, dict) else {}
-            known = {"error": cause.get("message"), "type": cause.get("type"), "line": cause.get("line")}
-            self._log.warning(f"job.{step}", job=run.job.id, name=run.job.name, seconds=round(seconds, 3), **known)
-        self._on_report(Report(step=step, job=run.job, seconds=seconds, settlement=settlement))
+    async def _mark(self, run: Held) -> bool:
+        """Note beside a run that it has begun; whether it was cancelled meanwhile, and then it is stopped."""
+        lost = await self._handover.patiently(lambda: self._handover.begin(lease_of(run.job)))
+        if lost:
+            self._drop_lost(lease_of(run.job))
+        return lost
 
-    def _forget(self, run: _Run) -> None:
+    def _report(self, run: Held, step: Step, settlement: Settlement | None = None) -> None:
+        report = Report(step=step, job=run.job, seconds=self._clock.monotonic() - run.since, settlement=settlement)
+        log_step(self._log, report)
+        self._on_report(report)
+
+    def _forget(self, run: Held) -> None:
         lease = lease_of(run.job)
         if self._keeper is not None:
             self._keeper.drop(lease)
@@ -366,18 +388,9 @@ class Worker:
         if run.task is not None:
             run.task.cancel()
         else:
-            self._lonely.remove(run)
+            (self._lonely if run in self._lonely else self._ahead).remove(run)
             self._report(run, Step.LOST)
             self._forget(run)
-
-    async def _flush_marks(self, leases: list[Lease]) -> Sequence[bool]:
-        lost = set(await self._queue.ledger.start_many(leases))
-        return [lease in lost for lease in leases]
-
-    async def _flush_settlements(self, settlements: list[Settlement]) -> Sequence[bool]:
-        """Hand over results; as long as the store is away, they wait. The fence sorts out what comes too late."""
-        lost = set(await self._patiently(lambda: self._queue.ledger.settle_many(settlements)))
-        return [one.lease in lost for one in settlements]
 
     # -- beside the turns
 
@@ -385,14 +398,3 @@ class Worker:
         while True:
             await self._queue.transport.wait()
             self._stir.set()
-
-    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
-        while True:
-            try:
-                return await step()
-            except QueueUnavailable as error:
-                await self._after_trouble(error)
-
-    async def _after_trouble(self, error: QueueUnavailable) -> None:
-        self._log.error("worker.store_away", cause=str(error.__cause__ or error))
-        await self._clock.sleep(random.uniform(0.1, 1) * min(LONGEST_TROUBLE, max(self._options.sleep, 1.0)))

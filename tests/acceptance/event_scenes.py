@@ -109,9 +109,9 @@ class Stage:
         path = f"/api/v2/system/event_script/{quote(name)}"
         content = self.told(engine, script)
         record = {"type": engine, "is_active": True, "allow_event_modification": modify, "content": content, **values}
-        self.made.append(path)
         answer = self.server.as_admin("POST", path, record)
         assert answer.status == 201, answer.body
+        self.made.append(path)
 
     def serve(self, name: str, engine: str, script: Scene | str, *, doc: JSONValue = None, **config: object) -> int:
         """A script service; its id."""

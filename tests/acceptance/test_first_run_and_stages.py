@@ -222,7 +222,7 @@ def test_a_queued_script_calls_within_and_elsewhere_as_who_queued_it(
     """Also when the session has ended meanwhile. The script's own calls fire other events than the one it hangs on."""
     added = stage.add({"name": "a"}).json["resource"][0]["id"]
     queued = f"{EVENT}.{{id}}.get.queued"
-    stage.hang(queued, engine, TELL[engine].replace("URL", receiver.url), config={"delay": 0.5})
+    stage.hang(queued, engine, TELL[engine].replace("URL", receiver.url), config={"delay": 1})
     email = f"{engine}@example.test"
     with session_of_a_user(stage, email, role="tellers") as headers:
         assert stage.server.call("GET", f"{ERRAND}/{added}", headers=headers).status == 200

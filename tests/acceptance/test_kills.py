@@ -17,7 +17,6 @@ import pytest
 
 from tests.acceptance.server import Server, running, wait_for
 
-
 SLEEPING = "import time, random\ntime.sleep(random.uniform(0.05, 0.2))"
 
 

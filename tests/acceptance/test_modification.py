@@ -113,10 +113,13 @@ def test_the_method_cannot_be_changed(stage: Stage, engine: str) -> None:
     stage.hang(GET_POST, engine, scene("note('get ' + event.request.method);"))
     stage.hang(f"{EVENT}.delete.post_process", engine, scene("note('delete');"))
 
+    before = stage.server.output().count("script.method_ignored")
+
     answer = stage.call("GET", f"{ERRAND}?fields=name")
 
     assert answer.json == {"resource": [{"name": "kept"}]}
     assert stage.names() == ["kept"]
+    assert stage.server.output().count("script.method_ignored") == before + 1
     assert stage.notes() == ["get GET"]
 
 

@@ -13,12 +13,10 @@ from tests.acceptance.script_stage import (
     CLIENT,
     LANGUAGES,
     ROWS,
-    SCRIPT,
     TABLE,
     Stage,
     asking,
     each_stage,
-    error,
     scene,
 )
 from tests.acceptance.server import Answer, free_port, wait_for

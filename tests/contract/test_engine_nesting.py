@@ -38,11 +38,11 @@ class Descent:
         self.now: dict[int, int] = {}
         self.most: dict[int, int] = {}
 
-    async def run(self, depth: int) -> JSON:
+    async def run(self, depth: int) -> str:
         async def host(op: str, args: dict[str, JSON]) -> JSON:
             self.now[depth] = self.now.get(depth, 0) + 1
             self.most[depth] = max(self.most.get(depth, 0), self.now[depth])
-            content = await self.run(depth + 1) if depth < DEEPEST else "bottom"
+            content: JSON = await self.run(depth + 1) if depth < DEEPEST else "bottom"
             self.now[depth] -= 1
             return {"status_code": 200, "content": content, "content_type": None, "format": 201, "headers": {}}
 
@@ -57,7 +57,7 @@ class Descent:
 async def test_runs_that_nest_deeper_than_the_pool_is_wide_end(engine: Engine) -> None:
     descent = Descent(engine)
 
-    ends = await asyncio.wait_for(asyncio.gather(descent.run(0), descent.run(0)), 15)
+    ends = await asyncio.wait_for(asyncio.gather(*(descent.run(0) for _ in range(2))), 15)
 
     assert ends == ["bottom", "bottom"]
 

@@ -51,12 +51,16 @@ async def queue(tmp_path: Path, clock: MovingClock) -> AsyncIterator[Queue]:
 async def test_a_dead_child_is_a_crash_and_no_try_and_the_job_is_due_within_two_seconds(
     queue: Queue, scripts: Scripts, clock: MovingClock
 ) -> None:
+    async def crashed_once() -> bool:
+        [job] = await queue.ledger.find(JobFilter())
+        return job.crashes == 1
+
     await push(queue, draft("fragile", tries=1))
     scripts.errors["fragile"] = ScriptCrashed("the child is gone")
     async with serving(queue, scripts, clock):
         await until(some(lambda: scripts.begun))
         del scripts.errors["fragile"]
-        await asyncio.sleep(0.1)
+        await until(crashed_once)
         clock.move(2)
         await until(some(lambda: scripts.ended))
 
@@ -224,6 +228,7 @@ from tests.unit.jobs.scene import sqlite_queue
 
 async def sleep_for_ever(turn):
     await turn.begin()
+    await asyncio.sleep(0.5)  # the note of it is durable by now
     print("begun", file=sys.stderr, flush=True)
     await asyncio.sleep(3600)
 

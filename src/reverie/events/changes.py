@@ -7,8 +7,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
+import structlog
+
 from reverie.model import JSON, Request, Response
 from reverie.scripting.engine import NOTHING, Outcome
+
+log = structlog.get_logger()
 
 
 def returned_value(outcome: Outcome) -> JSON:
@@ -26,6 +30,8 @@ def request_after(outcome: Outcome, before: Mapping[str, JSON], request: Request
     edited = _source(outcome).get("request")
     if not isinstance(edited, dict):
         return request
+    if edited.get("method", request.method) != request.method:
+        log.warning("script.method_ignored", service=request.service, resource=request.resource)
     payload, content = request.payload, request.content
     content_type = edited.get("content_type")
     if "payload" in edited and edited["payload"] != before.get("payload"):

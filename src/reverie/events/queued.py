@@ -13,11 +13,12 @@ from reverie.errors import LoopDetected
 from reverie.events.hooks import script_of
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import QueueOptions, normalise_options
-from reverie.jobs.payload import Packed, Seals, about_of, environment_map, pack, unpack
+from reverie.jobs.payload import Packed, about_of, environment_map, pack, unpack
 from reverie.jobs.queue import Draft, Queue
 from reverie.jobs.work import Done, Performed, Skipped, Turn
 from reverie.model import JSON, MAX_DEPTH, Caller, Context, Job, Script
 from reverie.scripting.engine import Outcome
+from reverie.sealing import Sealer
 from reverie.store.memory import Memory
 from reverie.store.records import EventScriptRecord, ServiceRecord
 
@@ -45,7 +46,7 @@ class Queued:
         queue: Queue,
         memory: Memory,
         runs: ScriptRuns,
-        sealer: Seals,
+        sealer: Sealer,
         *,
         context_of: Callable[[Caller, Job, int], Context],
         script_of_service: Callable[[ServiceRecord], Script],
@@ -79,7 +80,7 @@ class Queued:
     ) -> Job | None:
         caller = context.caller
         options = _options(script, caller)
-        packed = Packed(event=event, caller=caller, environment=self._environment(script))
+        packed = Packed(event=event, caller=caller, environment=await self._environment(script))
         return await self._queue.push(
             Draft(
                 kind=kind,
@@ -97,8 +98,10 @@ class Queued:
             run_now=lambda job: self._run_now(job, context.depth + 1),
         )
 
-    def _environment(self, script: Script) -> dict[str, JSON]:
+    async def _environment(self, script: Script) -> dict[str, JSON]:
         engine = self._runs.engines.get(script.language)
+        if engine is not None and not engine.facts().get("version"):
+            await engine.start()  # only in the first second: its first child tells the version
         return environment_map(
             platform=version("reverie"),
             language=script.language,

@@ -137,7 +137,7 @@ def check_delay(value: JSON) -> None:
     try:
         parse_delay(value)
     except ValueError as error:
-        raise BadRequest("Invalid queue delay") from error
+        raise BadRequest(f"Invalid queue delay: {value!r} is no number of seconds.") from error
 
 
 def _as_map(config: JSON | Mapping[str, JSON]) -> Mapping[str, JSON]:

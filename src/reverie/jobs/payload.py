@@ -12,12 +12,13 @@ import json
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 
 from reverie.errors import ReverieError
 from reverie.model import JSON, Access, Caller, Role
+from reverie.sealing import Sealer, Unsealable
 
 COMPRESSED_FROM: Final = 64 * 1024
 """Bytes of JSON above which it is compressed before it is sealed."""
@@ -26,14 +27,6 @@ _PLAIN, _ZLIB = b"j", b"z"
 
 class PayloadUnreadable(ReverieError):
     """A job's payload cannot be opened: another secret key, or it was changed. Trying again would not help."""
-
-
-class Seals(Protocol):
-    """The part of ``sealing.Sealer`` needed here."""
-
-    def seal(self, data: bytes, *, about: str) -> bytes: ...
-
-    def open(self, data: bytes, *, about: str) -> bytes: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +57,7 @@ def environment_map(
     }
 
 
-def pack(packed: Packed, sealer: Seals, *, about: str) -> bytes:
+def pack(packed: Packed, sealer: Sealer, *, about: str) -> bytes:
     """Turn it into bytes that tell nothing.
 
     Args:
@@ -75,7 +68,7 @@ def pack(packed: Packed, sealer: Seals, *, about: str) -> bytes:
     return sealer.seal(body, about=about)
 
 
-def unpack(payload: bytes, sealer: Seals, *, about: str) -> Packed:
+def unpack(payload: bytes, sealer: Sealer, *, about: str) -> Packed:
     """The opposite of `pack`.
 
     Raises:
@@ -88,8 +81,7 @@ def unpack(payload: bytes, sealer: Seals, *, about: str) -> Packed:
         return Packed(
             event=stored["event"], caller=_caller_of(stored["caller"]), environment=stored.get("environment", {})
         )
-    except Exception as error:
-        # Whatever went wrong, the job must fail and the worker go on; the sealer's errors are its own.
+    except (Unsealable, zlib.error, ValueError, KeyError, TypeError) as error:
         raise PayloadUnreadable("The stored job cannot be opened; it was sealed under another secret key.") from error
 
 

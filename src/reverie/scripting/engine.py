@@ -89,7 +89,7 @@ class Engine(Protocol):
     sandboxed: bool
 
     async def start(self) -> None:
-        """Warm up; returns when the first child is ready or has failed to start. Twice does nothing."""
+        """Warm up; returns when the first child is ready or has failed to start, however often it is called."""
         ...
 
     async def run(self, run: Run) -> Outcome:

@@ -39,18 +39,20 @@ class Pool:
         self._tasks: set[asyncio.Task[None]] = set()
         self._version = ""
         self._closed = False
-        self._started = False
+        self._starting: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        if self._started:
-            return
-        self._started = True
-        self._closed = False
+        if self._starting is None:
+            self._closed = False
+            self._starting = asyncio.ensure_future(self._start())
+        await asyncio.shield(self._starting)
+
+    async def _start(self) -> None:
         sweep()
         try:
             self._spares.append(await self._spawn(_MEMORY))
         except ScriptError:
-            self._started = False  # the first run says why
+            self._starting = None  # the first run says why
 
     async def run(self, run: Run) -> Outcome:
         async with self._places.setdefault(run.depth, asyncio.Semaphore(self._size)):
@@ -76,7 +78,9 @@ class Pool:
 
     async def close(self) -> None:
         self._closed = True
-        self._started = False
+        if self._starting is not None:
+            await asyncio.gather(self._starting, return_exceptions=True)
+            self._starting = None
         for task in self._tasks:
             task.cancel()
         children = list(self._children)

@@ -147,12 +147,13 @@ def note(job: Job, workers: list[WorkerRecord], now: float) -> str | None:
 def without_credentials(request: JSON) -> JSON:
     if not isinstance(request, dict):
         return request
-    headers, parameters = request.get("headers"), request.get("parameters")
-    return {
-        **request,
-        "headers": _masked(headers, _CREDENTIALS),
-        "parameters": _masked(parameters, ("api_key", "session_token")),
-    }
+    shown = dict(request)
+    if shown.get("payload") is not None:
+        shown.pop("content", None)  # it says the same, credentials included
+    shown["headers"] = _masked(request.get("headers"), _CREDENTIALS)
+    for name in ("parameters", "payload"):
+        shown[name] = _masked(request.get(name), ("api_key", "session_token"))
+    return shown
 
 
 def _masked(values: JSON, names: tuple[str, ...]) -> JSON:

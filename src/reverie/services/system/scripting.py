@@ -6,7 +6,8 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from reverie.errors import BadRequest, ScriptingDisabled
+from reverie.errors import ScriptingDisabled
+from reverie.jobs.connections import check_delay
 from reverie.model import JSON
 
 _DELAYS: Final = frozenset({"delay", "queued_delay"})
@@ -23,8 +24,8 @@ def refuse_disabled(disabled: Collection[str], language: str | None) -> None:
 def check_queue_options(config: JSON) -> None:
     """Raise BadRequest when the ``delay`` of a script's config is neither seconds nor a lookup."""
     for name, value in _options(config).items():
-        if name.lower() in _DELAYS and not _is_delay(value):
-            raise BadRequest(f"Invalid queue delay: {value!r} is no number of seconds.")
+        if name.lower() in _DELAYS:
+            check_delay(value)
 
 
 def _options(config: JSON) -> Mapping[str, JSON]:
@@ -34,12 +35,3 @@ def _options(config: JSON) -> Mapping[str, JSON]:
         except ValueError:
             return {}
     return config if isinstance(config, dict) else {}
-
-
-def _is_delay(value: JSON) -> bool:
-    if value is None or value == "" or (isinstance(value, int) and not isinstance(value, bool)):
-        return True
-    if not isinstance(value, str):
-        return False
-    text = value.strip()
-    return text.removeprefix("-").isdecimal() or (text.startswith("{") and text.endswith("}"))

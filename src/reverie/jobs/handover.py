@@ -1,0 +1,65 @@
+"""What a worker tells the ledger, many jobs at a time, and again and again while the store is away."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import structlog
+
+from reverie.clock import Clock
+from reverie.errors import QueueUnavailable
+from reverie.jobs.batch import Batcher
+from reverie.jobs.ledger import Lease, Settlement
+from reverie.jobs.queue import Queue
+
+T = TypeVar("T")
+
+LONGEST_TROUBLE: Final = 10.0
+"""Seconds at most between two attempts to reach the store."""
+
+log = structlog.get_logger()
+
+
+class Handover:
+    """Args:
+    pause: seconds, roughly, between two attempts to reach the store.
+    """
+
+    def __init__(self, queue: Queue, clock: Clock, *, worker: str, pause: float) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._worker = worker
+        self._pause = min(LONGEST_TROUBLE, max(pause, 1.0))
+        self._marks: Batcher[Lease, bool] = Batcher(self._mark)
+        self._settlements: Batcher[Settlement, bool] = Batcher(self._settle)
+
+    async def begin(self, lease: Lease) -> bool:
+        """Note that a job's script begins; True if the job is no longer ours. Raises QueueUnavailable."""
+        return await self._marks.add(lease)
+
+    async def settle(self, settlement: Settlement) -> bool:
+        """End a run, however long the store is away; True if the job is no longer ours."""
+        return await self._settlements.add(settlement)
+
+    async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Repeat *step* until the store is there."""
+        while True:
+            try:
+                return await step()
+            except QueueUnavailable as error:
+                await self.after_trouble(error)
+
+    async def after_trouble(self, error: QueueUnavailable) -> None:
+        log.error("worker.store_away", worker=self._worker, cause=str(error.__cause__ or error))
+        await self._clock.sleep(random.uniform(0.1, 1) * self._pause)
+
+    async def _mark(self, leases: list[Lease]) -> Sequence[bool]:
+        lost = set(await self._queue.ledger.start_many(leases))
+        return [lease in lost for lease in leases]
+
+    async def _settle(self, settlements: list[Settlement]) -> Sequence[bool]:
+        # The fence sorts out what comes too late.
+        lost = set(await self.patiently(lambda: self._queue.ledger.settle_many(settlements)))
+        return [one.lease in lost for one in settlements]
