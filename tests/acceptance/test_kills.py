@@ -135,12 +135,14 @@ def test_a_job_that_takes_its_worker_down_again_and_again_is_failed(data: Path) 
         queued_service(server, "heavy", "import time\ntime.sleep(30)")
         job_id = server.as_admin("POST", "/api/v2/heavy").headers["x-reverie-job"]
 
-        for _ in range(3):
-            wait_for(lambda: scripts_run_now(server), 30, server.output)
+        for crashes in range(3):
+            running_again = (
+                f"SELECT 1 FROM job WHERE started_at IS NOT NULL AND status = 'running' AND crashes = {crashes}"
+            )
+            wait_for(lambda sql=running_again: bool(looks(server, sql)), 30, server.output)
             worker = part(server, "worker")
             assert worker is not None
             worker.send_signal(signal.SIGKILL)
-            wait_for(lambda: not scripts_run_now(server), 30, server.output)
 
         job = server.wait_for_job(job_id, "failed", 30)
         assert job["crashes"] == 3
