@@ -55,6 +55,8 @@ SET_UP: Final = "set_up_token"
 """The fact that holds the token of the set-up link."""
 SIDE_BY_SIDE: Final = 4
 """Scripts of one language that the API runs at one time; nested ones come on top."""
+OTHERS_SEEN_WITHIN: Final = 0.01
+"""Seconds after which a change of settings that another process made is in force here."""
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks for the first administrator."""
 
@@ -145,7 +147,7 @@ async def build(
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
         store = Store(database, Sealer(settings.secret_key or secret_from(settings.data_dir)), clock)
-        memory = Memory(store)
+        memory = Memory(store, look_every=OTHERS_SEEN_WITHIN)
         auth = Auth(memory, store)
         stack.push_async_callback(auth.close)
         engines = script_engines(side_by_side)

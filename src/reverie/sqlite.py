@@ -98,7 +98,7 @@ class SqliteConnection:
 
     def __init__(self, raw: Any) -> None:
         self.raw = raw
-        self._columns: Sequence[str] = ()
+        self._described: Sequence[Sequence[Any]] = ()
         self._savepoints = 0
 
     def fetch_now(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
@@ -109,7 +109,7 @@ class SqliteConnection:
             raise _translate(error) from error
         except (OverflowError, UnicodeEncodeError) as error:
             raise _unbindable(error) from error
-        self._columns = [column[0] for column in cursor.description or ()]
+        self._described = cursor.description or ()
         return rows
 
     async def fetch(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
@@ -132,7 +132,7 @@ class SqliteConnection:
             raise _unbindable(error) from error
 
     def columns(self) -> Sequence[str]:
-        return self._columns
+        return [column[0] for column in self._described]
 
     @contextlib.asynccontextmanager
     async def savepoint(self) -> AsyncIterator[None]:

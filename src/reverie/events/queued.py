@@ -146,7 +146,7 @@ class Queued:
         if job.hops > MAX_DEPTH:
             raise LoopDetected(f"LoopDetected: a chain of {job.hops} queued jobs; a script may be queueing itself")
         # A worker must not decide from less than the caller knew when the job was queued.
-        await self._memory.fresh()
+        await self._memory.fresh(job.stamp)
         return await self._target(job), packed
 
     async def _run(self, script: Script, packed: Packed, context: Context, *, timeout: float | None) -> Outcome:  # noqa: ASYNC109

@@ -37,24 +37,37 @@ class _Known:
 
 
 class Memory:
-    """Call `fresh` once for each request; the rest answers from the version that it saw."""
+    """Call `fresh` once for each request; the rest answers from the version that it saw.
 
-    def __init__(self, store: Store) -> None:
+    Args:
+        look_every: seconds for which a look at what other processes changed holds; what this one changed is seen at once.
+    """
+
+    def __init__(self, store: Store, *, look_every: float = 0.0) -> None:
         self.store = store
+        self._look_every = look_every
+        self._look_at = float("-inf")
         self._known = _Known()
         self._version = -1
         self._seen: tuple[int, int] | None = None
 
-    async def fresh(self) -> int:
-        """Notice what anybody changed since the last call, in whatever process; the settings version.
+    async def fresh(self, at_least: int = 0) -> int:
+        """Notice what anybody changed, in whatever process; the settings version.
 
         Costs a cheap look; a read only after somebody committed something; everything is forgotten only when settings
         changed.
+
+        Args:
+            at_least: a version that is known to exist; whoever knows less looks now.
 
         Raises:
             StoreUnavailable
         """
         store = self.store
+        now = store.clock.monotonic()
+        if now < self._look_at and self._version >= at_least and self._seen and self._seen[1] == store.moved:
+            return self._version
+        self._look_at = now + self._look_every
         seen = (store.database.changes(), store.moved)
         if seen != self._seen:
             version = await store.version()
