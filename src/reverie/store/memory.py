@@ -40,7 +40,7 @@ class Memory:
     """Call `fresh` once for each request; the rest answers from the version that it saw.
 
     Args:
-        look_every: seconds for which a look at what other processes changed holds; what this one changed is seen at once.
+        look_every: seconds for which a look at the changes of other processes holds; our own are seen at once.
     """
 
     def __init__(self, store: Store, *, look_every: float = 0.0) -> None:
