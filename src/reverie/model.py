@@ -9,6 +9,8 @@ from typing import Final, TypeAlias
 
 JSON: TypeAlias = "bool | int | float | str | list[JSON] | dict[str, JSON] | None"
 
+_TRUE: Final = frozenset({"1", "true", "on", "yes", "y", "t"})
+
 MAX_DEPTH: Final = 16
 """How many calls may nest (a script calls, its event runs a script, which calls ...) before 508."""
 
@@ -247,3 +249,10 @@ class Job:
     finished_at: float | None = None
     error: JSON = None
     payload: bytes = b""
+
+
+def is_true(value: JSON) -> bool:
+    """What the API takes for yes: ``1 true on yes y t``, in any case; everything else is no."""
+    if isinstance(value, str):
+        return value.strip().lower() in _TRUE
+    return value is True or (isinstance(value, int | float) and value == 1)

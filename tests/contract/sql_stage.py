@@ -11,6 +11,7 @@ from typing import cast
 import msgspec
 import pytest
 
+from reverie.demo import sample_sql
 from reverie.errors import ReverieError
 from reverie.model import JSON, Access, Caller, Context, Request, Requestor, Response, Role
 from reverie.services.sql.dialect import Dialect
@@ -18,7 +19,6 @@ from reverie.services.sql.dialects.sqlite import SqliteDialect
 from reverie.services.sql.service import SqlService
 from reverie.store.records import ServiceRecord
 
-SAMPLE = Path(__file__).parent.parent / "acceptance" / "recorded" / "sample.sql"
 ADMIN = Caller(is_admin=True, lookups={"town": "Porto", "quote": "x' or 'a'='a"})
 
 DIALECTS: dict[str, Callable[[Path], Dialect]] = {"sqlite": SqliteDialect}
@@ -112,7 +112,7 @@ def role(*rows: tuple[str, int, list[dict[str, JSON]]]) -> Caller:
 def fill(path: Path) -> None:
     connection = connect(path)
     # One transaction instead of one for each statement: the sample is loaded for every test.
-    connection.executescript(f"BEGIN; {SAMPLE.read_text()} COMMIT;")
+    connection.executescript(f"BEGIN; {sample_sql()} COMMIT;")
     connection.close()
 
 

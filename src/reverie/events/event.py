@@ -11,6 +11,8 @@ from reverie.model import JSON, Caller, Request, Response
 NOT_TEXT: Final = "--non-parsable-data--"
 STRUCTURE, RAW = 201, 0
 """Values of ``response.format``: the content is a structure, or bytes and text as they are."""
+BLANK: Final[Mapping[str, JSON]] = {"content": None, "content_type": None, "status_code": 200}
+"""The response that a script service's script may fill."""
 
 
 def request_map(request: Request) -> dict[str, JSON]:

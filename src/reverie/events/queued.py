@@ -10,13 +10,14 @@ import structlog
 
 from reverie.auth.lookups import put_lookups
 from reverie.errors import LoopDetected
+from reverie.events.event import BLANK
 from reverie.events.hooks import script_of
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import QueueOptions, normalise_options
 from reverie.jobs.payload import Packed, about_of, environment_map, pack, unpack
 from reverie.jobs.queue import Draft, Queue
 from reverie.jobs.work import Done, Performed, Skipped, Turn
-from reverie.model import JSON, MAX_DEPTH, Caller, Context, Job, Script
+from reverie.model import JSON, MAX_DEPTH, Caller, Context, Job, Script, is_true
 from reverie.scripting.engine import Outcome
 from reverie.sealing import Sealer
 from reverie.store.memory import Memory
@@ -24,7 +25,6 @@ from reverie.store.records import EventScriptRecord, ServiceRecord
 
 EVENT: Final = "script.event"
 SERVICE: Final = "script.service"
-BLANK: Final[Mapping[str, JSON]] = {"content": None, "content_type": None, "status_code": 200}
 
 log = structlog.get_logger()
 
@@ -187,5 +187,4 @@ def _options(script: Script, caller: Caller) -> QueueOptions:
 def _wants_log(event: Mapping[str, JSON]) -> bool:
     request = event.get("request")
     parameters = request.get("parameters") if isinstance(request, dict) else None
-    wanted = parameters.get("log_output", "true") if isinstance(parameters, dict) else "true"
-    return str(wanted).lower() not in ("false", "0", "no", "off", "")
+    return not isinstance(parameters, dict) or is_true(parameters.get("log_output", True))

@@ -11,17 +11,16 @@ import msgspec
 
 from reverie.clock import Clock
 from reverie.events.changes import response_of, returned_value
-from reverie.events.event import event_map, request_map
+from reverie.events.event import BLANK, event_map, request_map
 from reverie.events.names import VERBS, EventPath, Moment
 from reverie.events.runs import ScriptRuns
-from reverie.model import JSON, Context, Job, Request, Response, Script
+from reverie.model import JSON, Context, Job, Request, Response, Script, is_true
 from reverie.store.records import ServiceRecord
 
 DEFAULT_TTL = 18000
 """Seconds that a cached answer lives when the service says 0."""
 MOST_CACHED = 1000
 """Answers kept for one service."""
-BLANK: Mapping[str, JSON] = {"content": None, "content_type": None, "status_code": 200}
 
 
 class Keeper(Protocol):
@@ -60,7 +59,7 @@ class ScriptService:
 
     async def handle(self, request: Request, context: Context) -> Response:
         config = self._record.config
-        if request.parameters.get("as_access_list") and not config.get("implements_access_list"):
+        if is_true(request.parameters.get("as_access_list")) and not config.get("implements_access_list"):
             return Response(content={"resource": list(await self.access_list())})
         self._runs.check(self._record.type)
         if config.get("queued"):
@@ -85,10 +84,8 @@ class ScriptService:
 
     async def _now(self, request: Request, context: Context) -> Response:
         event = service_event(request.resource.rstrip("/"), request_map(request))
-        wanted = str(request.parameters.get("log_output", "true")).lower()
-        outcome = await self._runs.run(
-            service_script(self._record), event, context, log_output=wanted not in ("false", "0", "no", "off", "")
-        )
+        wanted = is_true(request.parameters.get("log_output", True))
+        outcome = await self._runs.run(service_script(self._record), event, context, log_output=wanted)
         returned = returned_value(outcome)
         result: JSON = outcome.event if returned is None else returned
         if isinstance(result, dict) and result.get("response"):

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from reverie.errors import BadRequest
-from reverie.model import JSON
-from reverie.services.sql.values import is_true
+from reverie.model import JSON, is_true
 
 _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "fields": ("fields", "select"), "filter": ("filter", "where"), "params": ("params",), "ids": ("ids",),

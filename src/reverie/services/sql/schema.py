@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from reverie.database import Connection
 from reverie.errors import BadRequest, Conflict, NotFound, NotSupported, ReverieError
-from reverie.model import JSON
+from reverie.model import JSON, is_true
 from reverie.services.sql.batch import entry
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.describe import describe_column, describe_table, head
@@ -14,7 +14,6 @@ from reverie.services.sql.execute import Executor
 from reverie.services.sql.options import names
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.relations import relations
-from reverie.services.sql.values import is_true
 
 Access = Callable[[str], int]
 """The caller's verb mask for a component."""

@@ -9,7 +9,7 @@ from reverie.auth.access import verbs
 from reverie.database import Database
 from reverie.errors import BadRequest, NotFound, NotSupported
 from reverie.events.names import VERBS, EventPath, Moment
-from reverie.model import JSON, Context, Request, Response, Verb
+from reverie.model import JSON, Context, Request, Response, Verb, is_true
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.execute import Executor, writable
 from reverie.services.sql.options import names
@@ -18,7 +18,6 @@ from reverie.services.sql.reading import Reader
 from reverie.services.sql.records import Records, records_of
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.schema import Access, Schema, listing
-from reverie.services.sql.values import is_true
 from reverie.services.sql.writing import Writer
 from reverie.store.records import ServiceRecord
 

@@ -9,23 +9,15 @@ import math
 
 from reverie.database import Value
 from reverie.errors import BadRequest
-from reverie.model import JSON
+from reverie.model import JSON, is_true
 from reverie.services.sql.catalogue import INTEGERS, NUMBERS, TIMES, Column
 
 LARGEST = 2**63 - 1
 SMALLEST = -(2**63)
-_TRUE = frozenset({"1", "true", "on", "yes", "y", "t"})
 
 
 class OutOfRange(BadRequest):
     """An integer that no column can hold: as an id it names no record."""
-
-
-def is_true(value: JSON) -> bool:
-    """``1 true on yes y t``, in any case; everything else is false."""
-    if isinstance(value, str):
-        return value.strip().lower() in _TRUE
-    return value is True or (isinstance(value, int | float) and value == 1)
 
 
 def to_database(column: Column, value: JSON) -> Value:

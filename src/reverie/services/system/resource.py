@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from reverie.errors import BadRequest, NotSupported
-from reverie.model import JSON, Context, Request, Response
-
-_TRUE: Final = frozenset({"1", "true", "on", "yes", "y", "t"})
+from reverie.model import JSON, Context, Request, Response, is_true
 
 
 class Resource(Protocol):
@@ -31,8 +29,7 @@ class Missing:
 
 def flag(request: Request, name: str) -> bool:
     """A boolean parameter; anything that does not say yes is no."""
-    value = request.parameters.get(name)
-    return value is True or (isinstance(value, int | str) and str(value).lower() in _TRUE)
+    return is_true(request.parameters.get(name))
 
 
 def words(value: JSON) -> list[str]:

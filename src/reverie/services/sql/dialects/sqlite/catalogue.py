@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from reverie.database import Connection, Row, Value
-from reverie.model import JSON
+from reverie.model import JSON, is_true
 from reverie.services.sql.catalogue import INTEGERS, NUMBERS, Catalogue, Column, ForeignKey, Table
-from reverie.services.sql.values import is_true
 
 _DECLARED = re.compile(r"\s*([a-z][a-z0-9_ ]*?)\s*(?:\(\s*(\d+)\s*(?:,\s*(\d+)\s*)?\))?\s*", re.IGNORECASE)
 _TYPES: Final[Mapping[str, str]] = {

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from reverie.errors import BadRequest, NotSupported
-from reverie.model import JSON
-from reverie.services.sql.values import is_true
+from reverie.model import JSON, is_true
 
 _SIMPLE: Final[Mapping[str, str]] = {
     "text": "text", "longtext": "text", "mediumtext": "text", "integer": "integer", "int": "integer",

@@ -12,12 +12,11 @@ from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 
 from reverie.database import Connection, Database, DatabaseError, Value
 from reverie.errors import BadRequest, Unavailable
-from reverie.model import JSON
+from reverie.model import JSON, is_true
 from reverie.services.sql.catalogue import Catalogue, Column
 from reverie.services.sql.dialect import ToClient
 from reverie.services.sql.dialects.sqlite.catalogue import read_catalogue
 from reverie.services.sql.dialects.sqlite.definitions import add_column, create_table, quoted
-from reverie.services.sql.values import is_true
 from reverie.sqlite import SqliteDatabase
 from reverie.store.records import ServiceRecord
 
