@@ -18,7 +18,7 @@ from reverie.auth.gate import Auth
 from reverie.clock import Clock, SystemClock
 from reverie.config import Settings
 from reverie.dispatcher import Dispatcher
-from reverie.errors import BadRequest, Conflict, Forbidden, Unauthorized
+from reverie.errors import BadRequest, Conflict, Forbidden, SettingsError, Unauthorized
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
@@ -141,7 +141,12 @@ async def build(
     Args:
         scripts: False where no script will run, so that no child is started.
         side_by_side: scripts of one language that run at one time.
+
+    Raises:
+        SettingsError: there is no store where the settings say, or it is of another version.
     """
+    if not is_current(settings.store_path):
+        raise SettingsError([f"{settings.store_path}: there is no store of this version; reverie migrate makes one"])
     clock = SystemClock()
     database = SqliteDatabase(settings.store_path)
     async with contextlib.AsyncExitStack() as stack:

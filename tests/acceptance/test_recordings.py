@@ -34,10 +34,22 @@ def failures(scenario: dict[str, object]) -> list[str]:
     return [f"{step['id']}: {line}" for step in steps for line in step["failures"]]
 
 
+def counts(report: list[dict[str, object]], area: str) -> str:
+    scenarios = [scenario for scenario in report if scenario["area"] == area]
+    skipped = [scenario for scenario in scenarios if "skipped" in scenario]
+    failed = [scenario for scenario in scenarios if failures(scenario)]
+    passed = len(scenarios) - len(skipped) - len(failed)
+    return f"{area:<18} {passed} passed, {len(failed)} failed, {len(skipped)} skipped"
+
+
 @pytest.mark.parametrize("area", REACHED)
-def test_the_recorded_answers_of_an_area_come_back(server: Server, tmp_path: Path, area: str) -> None:
+def test_the_recorded_answers_of_an_area_come_back(
+    server: Server, tmp_path: Path, area: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     report = replay(server, tmp_path, area)
 
+    with capsys.disabled():
+        print(f"\nrecorded: {counts(report, area)}")
     failed = {str(scenario["name"]): failures(scenario) for scenario in report if failures(scenario)}
     skipped = {f"{scenario['area']}/{scenario['name']}" for scenario in report if "skipped" in scenario}
     assert failed == {}
@@ -47,13 +59,6 @@ def test_the_recorded_answers_of_an_area_come_back(server: Server, tmp_path: Pat
 def test_areas_not_yet_reached_are_named(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     report = replay(server, tmp_path, *OTHERS)
 
-    lines = []
-    for area in OTHERS:
-        scenarios = [scenario for scenario in report if scenario["area"] == area]
-        skipped = [scenario for scenario in scenarios if "skipped" in scenario]
-        failed = [scenario for scenario in scenarios if failures(scenario)]
-        passed = len(scenarios) - len(skipped) - len(failed)
-        lines.append(f"not yet required: {area:<18} {passed} passed, {len(failed)} failed, {len(skipped)} skipped")
     with capsys.disabled():
-        print("\n" + "\n".join(lines))
+        print("\n" + "\n".join(f"not yet reached: {counts(report, area)}" for area in OTHERS))
     assert {str(scenario["area"]) for scenario in report} == set(OTHERS)
