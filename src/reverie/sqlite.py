@@ -176,6 +176,7 @@ class SqliteDatabase:
         self.read_only = read_only
         self._synchronous = "NORMAL" if synchronous.upper() == "NORMAL" else "FULL"
         self._quick_until = 0.0
+        self._owner = threading.get_ident()
         self._reader = SqliteConnection(self._open(writes=False))
         self._reader.raw.set_progress_handler(self._over_budget, 2000)
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix=f"read-{path.name}")
@@ -194,6 +195,9 @@ class SqliteDatabase:
         return self._reader.fetch_now(sql, values)
 
     async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
+        if threading.get_ident() != self._owner:
+            # Another thread's loop, such as the one that renews leases: it has a connection of its own.
+            return self._read_in_thread(work)
         if quick:
             self._quick_until = time.monotonic() + QUICK_BUDGET
             try:

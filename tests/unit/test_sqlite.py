@@ -1,0 +1,130 @@
+"""One SQLite file: units of work, group commit, reads on the loop and beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from reverie.database import Connection, DatabaseError, Refusal
+from reverie.sqlite import SqliteDatabase, engine_is_safe
+
+pytestmark = pytest.mark.anyio
+COUNT_FOR_LONG = (
+    "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n WHERE x < 1000000) SELECT count(*) FROM n"
+)
+
+
+@pytest.fixture
+async def database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    opened = SqliteDatabase(tmp_path / "file.sqlite")
+
+    async def create(connection: Connection) -> None:
+        await connection.execute("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT UNIQUE)")
+
+    await opened.write(create)
+    yield opened
+    await opened.close()
+
+
+async def names(connection: Connection) -> list[object]:
+    return [row[0] for row in await connection.fetch("SELECT name FROM item ORDER BY id")]
+
+
+def test_the_engine_is_one_that_many_connections_may_write_with() -> None:
+    assert engine_is_safe()
+
+
+async def test_a_unit_that_fails_leaves_nothing_and_does_not_harm_its_neighbours(database: SqliteDatabase) -> None:
+    async def add(connection: Connection, name: str) -> None:
+        await connection.execute("INSERT INTO item (name) VALUES (?)", (name,))
+        if name == "bad":
+            await connection.execute("INSERT INTO item (name) VALUES (?)", (name,))
+
+    wanted = ["a", "bad", "b", "c"]
+    results = await asyncio.gather(
+        *(database.write(lambda c, name=name: add(c, name)) for name in wanted),  # type: ignore[misc]
+        return_exceptions=True,
+    )
+
+    assert [isinstance(result, Refusal) for result in results] == [False, True, False, False]
+    assert await database.read(names) == ["a", "b", "c"]
+
+
+async def test_a_savepoint_undoes_its_part_and_the_unit_goes_on(database: SqliteDatabase) -> None:
+    async def work(connection: Connection) -> None:
+        await connection.execute("INSERT INTO item (name) VALUES ('kept')")
+        with contextlib.suppress(Refusal):
+            async with connection.savepoint():
+                await connection.execute("INSERT INTO item (name) VALUES ('lost')")
+                await connection.execute("INSERT INTO item (name) VALUES ('kept')")
+
+    await database.write(work)
+
+    assert await database.read(names) == ["kept"]
+
+
+async def test_a_unit_may_await_nothing_but_its_connection(database: SqliteDatabase) -> None:
+    async def work(connection: Connection) -> None:
+        await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="awaited something other"):
+        await database.write(work)
+
+
+async def test_a_read_that_takes_long_leaves_the_event_loop_free(database: SqliteDatabase) -> None:
+    turns = 0
+
+    async def turn() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0.001)
+
+    turning = asyncio.create_task(turn())
+    rows = await database.read(lambda connection: connection.fetch(COUNT_FOR_LONG))
+    turning.cancel()
+
+    assert rows == [(1000000,)]
+    assert turns > 5
+
+
+async def test_another_threads_loop_reads_on_a_connection_of_its_own(database: SqliteDatabase) -> None:
+    seen: list[object] = []
+    thread = threading.Thread(target=lambda: seen.append(asyncio.run(database.read(names))))
+
+    thread.start()
+    await asyncio.to_thread(thread.join)
+
+    assert seen == [[]]
+
+
+async def test_a_file_opened_for_reading_only_refuses_to_be_written(database: SqliteDatabase) -> None:
+    reading = SqliteDatabase(database.path, read_only=True)
+
+    with pytest.raises(DatabaseError, match="reading only"):
+        await reading.write(names)
+    await reading.close()
+
+
+async def test_a_change_by_another_connection_is_noticed(database: SqliteDatabase) -> None:
+    other = SqliteDatabase(database.path)
+    before = database.changes()
+
+    async def add(connection: Connection) -> None:
+        await connection.execute("INSERT INTO item (name) VALUES ('new')")
+
+    await other.write(add)
+    await other.close()
+
+    assert database.changes() != before
+
+
+@pytest.mark.parametrize("value", [2**63, "\ud800"])
+async def test_a_value_that_cannot_be_bound_is_a_refusal(database: SqliteDatabase, value: int | str) -> None:
+    with pytest.raises(Refusal):
+        await database.read(lambda connection: connection.fetch("SELECT ?", (value,)))
