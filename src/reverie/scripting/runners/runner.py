@@ -269,7 +269,8 @@ class Map(dict):
         try:
             value = self[name]
         except KeyError:
-            raise AttributeError(name) from None
+            there = ", ".join(map(str, self)) or "nothing"
+            raise AttributeError(f"there is no {name!r} here, only {there}") from None
         if type(value) is dict:
             value = self[name] = Map(value)
         return value
