@@ -6,7 +6,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.acceptance.server import running
+from tests.acceptance.server import Server, running
 
 from bench import http_cells, script_cells
 from bench.report import show
@@ -33,7 +33,7 @@ def main() -> int:
     return 0
 
 
-def open_to_key(server: script_cells.Server) -> None:
+def open_to_key(server: Server) -> None:
     """The key's role may read the benched service."""
     found = server.as_admin("GET", "/api/v2/system/service?filter=name='bench'&fields=id").json["resource"]
     role = server.as_admin("GET", "/api/v2/system/role?fields=id").json["resource"][0]["id"]

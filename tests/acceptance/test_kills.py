@@ -10,6 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -45,6 +46,10 @@ def looks(server: Server, sql: str) -> list[tuple[object, ...]]:
         return connection.execute(sql).fetchall()
     finally:
         connection.close()
+
+
+def finds(server: Server, sql: str) -> bool:
+    return bool(looks(server, sql))
 
 
 def scripts_run_now(server: Server) -> bool:
@@ -139,7 +144,7 @@ def test_a_job_that_takes_its_worker_down_again_and_again_is_failed(data: Path) 
             running_again = (
                 f"SELECT 1 FROM job WHERE started_at IS NOT NULL AND status = 'running' AND crashes = {crashes}"
             )
-            wait_for(lambda sql=running_again: bool(looks(server, sql)), 30, server.output)
+            wait_for(partial(finds, server, running_again), 30, server.output)
             worker = part(server, "worker")
             assert worker is not None
             worker.send_signal(signal.SIGKILL)
