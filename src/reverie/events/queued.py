@@ -57,6 +57,8 @@ class Queued:
         self._sealer = sealer
         self._context_of = context_of
         self._script_of_service = script_of_service
+        self._platform = version("reverie")
+        self._languages: dict[str, str] = {}
 
     # -- in
 
@@ -99,16 +101,22 @@ class Queued:
         )
 
     async def _environment(self, script: Script) -> dict[str, JSON]:
-        engine = self._runs.engines.get(script.language)
-        if engine is not None and not engine.facts().get("version"):
-            await engine.start()  # only in the first second: its first child tells the version
         return environment_map(
-            platform=version("reverie"),
+            platform=self._platform,
             language=script.language,
-            language_version=str(engine.facts().get("version", "")) if engine else "",
+            language_version=self._languages.get(script.language) or await self._language_version(script.language),
             script_version=script.version,
             config=self._runs.config,
         )
+
+    async def _language_version(self, language: str) -> str:
+        """Asked once for each language: its first child tells."""
+        engine = self._runs.engines.get(language)
+        if engine is None:
+            return ""
+        await engine.start()
+        self._languages[language] = str(engine.facts().get("version") or "")
+        return self._languages[language]
 
     # -- out
 

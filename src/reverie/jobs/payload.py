@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from typing import Any, Final
 
 import msgspec
@@ -63,7 +63,7 @@ def pack(packed: Packed, sealer: Sealer, *, about: str) -> bytes:
     Args:
         about: what the payload belongs to, ``<kind>:<script>`` of the job (`about_of`).
     """
-    text = _encode({"event": packed.event, "caller": asdict(packed.caller), "environment": packed.environment})
+    text = _encode({"event": packed.event, "caller": packed.caller, "environment": packed.environment})
     body = _PLAIN + text if len(text) <= COMPRESSED_FROM else _ZLIB + zlib.compress(text, 1)
     return sealer.seal(body, about=about)
 
@@ -89,12 +89,18 @@ def about_of(kind: str, script: str) -> str:
     return f"{kind}:{script}"
 
 
-def _encode(value: JSON | dict[str, Any]) -> bytes:
+def _encode(value: Mapping[str, object]) -> bytes:
     """JSON of any size of integer and any text; half a surrogate pair, which no UTF-8 can hold, stays escaped."""
     try:
         return msgspec.json.encode(value)
     except (UnicodeEncodeError, OverflowError):
-        return json.dumps(value, separators=(",", ":")).encode()
+        return json.dumps(value, separators=(",", ":"), default=_as_map).encode()
+
+
+def _as_map(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
 
 
 def _caller_of(stored: dict[str, Any]) -> Caller:
