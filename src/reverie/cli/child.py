@@ -75,7 +75,8 @@ def api(config: Path | None, parent: int, fd: int, go: int) -> None:
     end_with(parent)
     import reverie.app  # what takes long is done while the parent still prepares
     import reverie.web.app  # noqa: F401 - as above
-    from reverie.cli.server import run_fast, serve_api
+    from reverie.cli.loop import run_fast
+    from reverie.cli.server import serve_api
     from reverie.observe import set_up
 
     settings = read(config)
@@ -92,9 +93,8 @@ def worker(config: Path | None, parent: int, go: int) -> None:
     """Serve every queue of every connection."""
     end_with(parent)
     wait_for(go)
-    import asyncio
-
     from reverie.app import run_worker
+    from reverie.cli.loop import run_fast
     from reverie.jobs.work import WorkerOptions
     from reverie.observe import set_up
 
@@ -104,4 +104,4 @@ def worker(config: Path | None, parent: int, go: int) -> None:
         tries=settings.queue_tries, timeout=settings.queue_timeout, max_crashes=settings.queue_crashes
     )
     # The log tells what failed; who wants a line for each job runs `reverie queue work`.
-    sys.exit(asyncio.run(run_worker(settings, options, lambda report: None)))
+    sys.exit(run_fast(run_worker(settings, options, lambda report: None)))

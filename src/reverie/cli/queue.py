@@ -204,15 +204,14 @@ def _worker_options(settings: Settings, given: dict[str, Any]) -> WorkerOptions:
 
 
 def _run(settings: Settings, options: WorkerOptions, *, as_json: bool) -> int:
-    import asyncio
-
     from reverie.app import run_worker
+    from reverie.cli.loop import run_fast
     from reverie.cli.reports import printer
     from reverie.clock import SystemClock
     from reverie.observe import set_up
 
     set_up(settings.log_format)
-    code: int = asyncio.run(run_worker(settings, options, printer(as_json=as_json, now=SystemClock().now)))
+    code: int = run_fast(run_worker(settings, options, printer(as_json=as_json, now=SystemClock().now)))
     return code
 
 

@@ -21,7 +21,8 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
     import msgspec
 
     from reverie.cli.listener import listen
-    from reverie.cli.server import run_fast, serve_api
+    from reverie.cli.loop import run_fast
+    from reverie.cli.server import serve_api
     from reverie.cli.start import lines
     from reverie.observe import set_up
 

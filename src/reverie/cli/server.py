@@ -8,8 +8,8 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Generator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Generator, Sequence
+from typing import TYPE_CHECKING, Final
 
 import httptools
 import structlog
@@ -100,12 +100,3 @@ async def serve_api(settings: Settings, listener: socket.socket, signals: Sequen
         log.info("api.started", address=":".join(map(str, listener.getsockname()[:2])))
         await server.serve([listener])
         log.info("api.stopped")
-
-
-def run_fast(work: Coroutine[Any, Any, None]) -> None:
-    """Run *work* on the faster event loop where there is one."""
-    factory: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
-    with contextlib.suppress(ImportError):
-        from uvloop import new_event_loop as factory
-    with asyncio.Runner(loop_factory=factory) as runner:
-        runner.run(work)
