@@ -28,7 +28,7 @@ def main() -> int:
             cells.append(script_cells.accepting(server, seconds=seconds))
         with running(Path(folder) / "idle", REVERIE_WORKERS="0") as server:
             script_cells.make_noop(server)
-            cells.append(script_cells.burn_down(server, jobs=500 if quick else 4000))
+            cells += script_cells.burn_down(server, jobs=500 if quick else 4000)
     show(cells)
     return 0
 

@@ -114,21 +114,36 @@ def pick_up(server: Server, *, jobs: int) -> Cell:
     return Cell("idle pick-up", f"p50 {statistics.median(waits):.1f} ms", aim="10 ms", note=note)
 
 
-def burn_down(server: Server, *, jobs: int) -> Cell:
-    """Empty JavaScript jobs that wait, worked off by one worker; *server* runs none."""
+def burn_down(server: Server, *, jobs: int) -> list[Cell]:
+    """Empty JavaScript jobs that wait, worked off by one worker: of `queue work`, and of `reverie up`.
+
+    *server* runs no worker when this begins.
+    """
+    _queue_up(server, jobs)
+    command = [sys.executable, "-m", "reverie", "queue", "work", "--stop-when-empty"]
+    subprocess.run(command, env=server.environment, check=True, stdout=subprocess.DEVNULL, timeout=300)
+    cells = [_burnt("queue work, one job at a time", server, jobs)]
+    _queue_up(server, jobs)
+    server.stop()
+    server.environment["REVERIE_WORKERS"] = "1"
+    server.start()
+    wait_for(lambda: _waiting(server) == 0, 300)
+    return [*cells, _burnt("the worker of reverie up", server, jobs)]
+
+
+def _queue_up(server: Server, jobs: int) -> None:
     kept = Kept(server)
     for _ in range(jobs):
         kept.milliseconds("/api/v2/noop", method="POST")
-    subprocess.run(
-        [sys.executable, "-m", "reverie", "queue", "work", "--stop-when-empty"],
-        env=server.environment,
-        check=True,
-        stdout=subprocess.DEVNULL,
-        timeout=300,
+
+
+def _burnt(who: str, server: Server, jobs: int) -> Cell:
+    rows = _rows(
+        server,
+        "SELECT max(finished_at) - min(finished_at) FROM (SELECT finished_at FROM job WHERE status = 'done'"
+        f" ORDER BY created_at DESC LIMIT {jobs})",
     )
-    rows = _rows(server, "SELECT count(*), max(finished_at) - min(finished_at) FROM job WHERE status = 'done'")
-    count, took = float(str(rows[0][0])), float(str(rows[0][1]))
-    return Cell("empty v8js jobs, one worker", f"{count / took:,.0f} jobs/s", aim="1,000", note=f"{count:.0f} jobs")
+    return Cell(f"empty v8js jobs, {who}", f"{jobs / float(str(rows[0][0])):,.0f} jobs/s", aim="1,000")
 
 
 def _waiting(server: Server) -> int:
