@@ -9,16 +9,17 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from reverie.app import Platform, build
+    from reverie.app import build
     from reverie.config import Settings, read_settings
     from reverie.errors import ReverieError
     from reverie.model import Job, Request, Response
+    from reverie.platform import Platform
 
 __all__ = ["Job", "Platform", "Request", "Response", "ReverieError", "Settings", "build", "read_settings"]
 
 _HOMES = {
     "Job": "model",
-    "Platform": "app",
+    "Platform": "platform",
     "Request": "model",
     "Response": "model",
     "ReverieError": "errors",

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Final
 
@@ -18,15 +16,16 @@ from reverie.auth.gate import Auth
 from reverie.clock import Clock, SystemClock
 from reverie.config import Settings
 from reverie.dispatcher import Dispatcher
-from reverie.errors import BadRequest, Conflict, Forbidden, SettingsError, Unauthorized
+from reverie.errors import SettingsError
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
 from reverie.jobs.queue import Queue
 from reverie.jobs.work import Report, WorkerOptions
-from reverie.model import ANONYMOUS, JSON, Caller, Context, Job, Request, Requestor, Response
+from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
+from reverie.platform import Platform
 from reverie.scripting.engine import Engine
 from reverie.sealing import Sealer, secret_from
 from reverie.services.registry import Registry
@@ -35,101 +34,23 @@ from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.service import SqlService
 from reverie.services.system.build import all_types, system_service
 from reverie.services.system.environment import Facts
-from reverie.services.system.index import index
 from reverie.services.system.job import JobResource
 from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import ConfigField, ServiceType, script_service
 from reverie.services.user import UserService
-from reverie.sqlite import SqliteDatabase, engine_is_safe, engine_version
-from reverie.store.facts import get_fact, put_fact
+from reverie.sqlite import SqliteDatabase
 from reverie.store.memory import Memory
 from reverie.store.migrate import is_current
 from reverie.store.scratch import get_value, set_value
 from reverie.store.store import Store
-from reverie.store.users import count_administrators, create_first_administrator
 from reverie.worker import Worker
 
-SHORTEST_PASSWORD: Final = 16
-"""Characters of an administrator's password."""
-SET_UP: Final = "set_up_token"
-"""The fact that holds the token of the set-up link."""
 SIDE_BY_SIDE: Final = 4
 """Scripts of one language that the API runs at one time; nested ones come on top."""
 OTHERS_SEEN_WITHIN: Final = 0.01
 """Seconds after which a change of settings that another process made is in force here."""
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks for the first administrator."""
-
-
-@dataclass(kw_only=True)
-class Platform:
-    """Everything, built and wired; what `web`, the command line and the worker talk to."""
-
-    settings: Settings
-    clock: Clock
-    store: Store
-    memory: Memory
-    auth: Auth
-    runs: ScriptRuns
-    queue: Queue
-    queued: Queued
-    registry: Registry
-    dispatcher: Dispatcher
-    types: Mapping[str, ServiceType]
-    initialised: bool = False
-    _token: str | None = field(default=None, repr=False)
-
-    async def answer(self, request: Request, request_id: str) -> Response:
-        return await self.dispatcher.answer(request, request_id)
-
-    async def index(self, request: Request, request_id: str) -> Response:
-        try:
-            caller = await self.auth.identify(request)
-        except Unauthorized:
-            caller = ANONYMOUS
-        context = self.dispatcher.context(caller, request_id=request_id)
-        return await index(request, context, memory=self.memory, types=self.types)
-
-    async def ready(self) -> Mapping[str, JSON]:
-        """`ready` and what it rests on; without the engine that is safe for WAL files it is ready all the same."""
-        current = is_current(self.settings.store_path)
-        engine = ".".join(map(str, engine_version()))
-        facts: dict[str, JSON] = {
-            "migrations": "current" if current else "missing: run reverie migrate",
-            "administrator": "present" if self.initialised else "missing: open the set-up link that the start printed",
-            "sqlite": engine if engine_is_safe() else f"{engine}, which may corrupt a file under many writers",
-        }
-        return {"ready": current and (self.initialised or self._token is not None), **facts}
-
-    # -- first run
-
-    async def look_for_administrator(self) -> None:
-        """Know whether there is one, and the set-up link if there is none."""
-        self.initialised = await count_administrators(self.store) > 0
-        self._token = None if self.initialised else await get_fact(self.store, SET_UP)
-
-    def set_up_open(self, token: str) -> bool:
-        return self._token is not None and secrets.compare_digest(token.encode(), self._token.encode())
-
-    async def set_up(self, token: str, email: str, password: str, name: str) -> None:
-        if not self.set_up_open(token):
-            raise Forbidden("This link was used already, or is not the one that the start printed.")
-        await self.create_administrator(email, password, name)
-        await put_fact(self.store, SET_UP, None)
-        await self.look_for_administrator()
-
-    async def create_administrator(self, email: str, password: str, name: str) -> None:
-        """The first one.
-
-        Raises:
-            BadRequest: the password is too short. Conflict: there is one already.
-        """
-        if len(password) < SHORTEST_PASSWORD:
-            raise BadRequest(f"The password must have {SHORTEST_PASSWORD} characters or more.")
-        hashed = await self.auth.passwords.hash(password)
-        made = await create_first_administrator(self.store, email=email, password=hashed, name=name or email)
-        if made is None:
-            raise Conflict("There is an administrator already.")
 
 
 @contextlib.asynccontextmanager

@@ -224,6 +224,9 @@ class Job:
         epoch: grows at each claim; whoever settles a job must name the one of his claim.
         payload: sealed event, caller and environment, opaque here.
         stamp: version of the settings when it was queued; a worker that knows less must look again.
+        verb, service: of the call that was kept, such as ``POST`` and ``db``; ``""`` when there was none.
+        user_id, role_id, app_id: who made that call.
+        trace: its W3C ``traceparent``; ``""`` when it had none.
     """
 
     id: str
@@ -242,8 +245,12 @@ class Job:
     epoch: int = 0
     hops: int = 1
     stamp: int = 0
+    verb: str = ""
+    service: str = ""
     user_id: int | None = None
+    role_id: int | None = None
     app_id: int | None = None
+    trace: str = ""
     created_at: float = 0.0
     due_at: float = 0.0
     finished_at: float | None = None

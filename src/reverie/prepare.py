@@ -13,12 +13,13 @@ from urllib.parse import quote
 
 from sqlalchemy import insert, select, update
 
-from reverie.app import SET_UP, Platform, build, table_names
+from reverie.app import build, table_names
 from reverie.config import Settings
 from reverie.database import Connection
 from reverie.demo import sample_sql
 from reverie.errors import SettingsError
 from reverie.model import JSON, Caller, Request
+from reverie.platform import SET_UP, Platform
 from reverie.sealing import secret_from
 from reverie.sqlite import SqliteDatabase
 from reverie.store import tables

@@ -329,8 +329,8 @@ class Worker:
         job = run.job
         try:
             match await self._performed(run):
-                case Done(output=output):
-                    return finished(job, output=output)
+                case Done(output=output, result=result):
+                    return finished(job, output=output, result=result)
                 case Skipped(reason=reason):
                     return skipped(job, reason)
         except asyncio.CancelledError:

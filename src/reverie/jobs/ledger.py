@@ -36,6 +36,7 @@ class Settlement:
         pause: seconds until a WAITING job is due again; None leaves its due time, and so its place, as it was.
         error: ``{"type", "message", "line", "excerpt", "output"}`` or None.
         output: the end of what the script printed.
+        result: what the run answered, sealed; None keeps nothing.
     """
 
     lease: Lease
@@ -46,6 +47,7 @@ class Settlement:
     pause: float | None = None
     error: JSON = None
     output: str = ""
+    result: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,30 @@ class Count:
     status: JobStatus
     jobs: int
     oldest_due: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What ended in a queue since a moment.
+
+    Attributes:
+        ended: runs that ended their job, `failed` among them.
+        waited, ran: mean seconds from being due to the beginning, and from there to the end; None when unknown.
+    """
+
+    connection: str
+    queue: str
+    ended: int
+    failed: int
+    waited: float | None
+    ran: float | None
+
+
+class Kept(NamedTuple):
+    """What an idempotency key stands for: a job, and a digest of the call that made it."""
+
+    job_id: str
+    digest: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,6 +140,13 @@ class Ledger(Protocol):
 
     async def create_many(self, jobs: Sequence[Job]) -> None:
         """Add jobs, all or none; when this returns they are durable."""
+        ...
+
+    async def create_once(self, job: Job, *, key: str, digest: str, keep_for: float) -> Kept | None:
+        """Add a job unless *key* stands for one already: None when it was added, else what the key stands for.
+
+        The key is kept for *keep_for* seconds, whatever becomes of the job. Of two callers at once, one adds.
+        """
         ...
 
     async def claim(
@@ -163,6 +196,17 @@ class Ledger(Protocol):
         """Make failed, cancelled and skipped jobs due now, as if never tried. Those it did, without payload."""
         ...
 
+    async def prioritise(self, ids: Sequence[str], priority: int) -> list[Job]:
+        """Give jobs that wait another priority. Those it did, without payload."""
+        ...
+
+    async def clear(self, connection: str, queue: str, *, limit: int = 1000) -> int:
+        """Delete up to *limit* jobs of a queue that have not ended, running ones too; who runs one loses the lease.
+
+        How many; call it again while that is *limit*.
+        """
+        ...
+
     async def forget(self, ids: Sequence[str]) -> list[str]:
         """Delete jobs that have ended. The ids of those it did."""
         ...
@@ -207,14 +251,24 @@ class Ledger(Protocol):
         """The runs of a job, oldest first."""
         ...
 
+    async def result(self, job_id: str) -> bytes | None:
+        """What the run of a job answered, sealed; None when nothing was kept."""
+        ...
+
     async def find(self, where: JobFilter, *, limit: int = 100, offset: int = 0) -> list[Job]:
         """Jobs without payload, newest first."""
         ...
 
     async def counts(self) -> list[Count]: ...
 
+    async def rates(self, *, since: float) -> list[Rate]:
+        """What ended after a moment, by queue; of very many, the newest 10,000."""
+        ...
+
     async def purge(self, *, status: JobStatus, ended_before: float, most: int | None = None, limit: int = 1000) -> int:
         """Delete up to *limit* jobs that ended in *status* before a moment, or are older than the newest *most*.
+
+        Idempotency keys whose time is over go too.
 
         How many; call it again while that is *limit*.
         """

@@ -44,8 +44,12 @@ class Draft:
     timeout: float | None = None
     hops: int = 1
     stamp: int = 0
+    verb: str = ""
+    service: str = ""
     user_id: int | None = None
+    role_id: int | None = None
     app_id: int | None = None
+    trace: str = ""
 
 
 class Queue:
@@ -88,8 +92,12 @@ class Queue:
             timeout=draft.timeout,
             hops=draft.hops,
             stamp=draft.stamp,
+            verb=draft.verb,
+            service=draft.service,
             user_id=draft.user_id,
+            role_id=draft.role_id,
             app_id=draft.app_id,
+            trace=draft.trace,
             created_at=now,
             due_at=now + max(draft.delay or 0.0, 0.0),
             payload=draft.payload,
@@ -128,8 +136,8 @@ class Queue:
 
     async def announce(self, *jobs: Job) -> None:
         """Wake the workers for jobs that were stored by `Ledger.create`, after that transaction's commit."""
-        for queue in {job.queue for job in jobs}:
-            await self.transport.announce(queue)
+        for connection, queue in {(job.connection, job.queue) for job in jobs}:
+            await self.transport.announce(connection, queue)
 
     # -- claimed
 
@@ -211,7 +219,7 @@ class Queue:
 
     async def resume(self, connection: str, queue: str) -> None:
         await self.ledger.resume(connection, queue)
-        await self.transport.announce(queue)
+        await self.transport.announce(connection, queue)
 
     # -- kept in order
 

@@ -17,9 +17,14 @@ def lease_of(job: Job) -> Lease:
     return Lease(job.id, job.epoch)
 
 
-def finished(job: Job, *, output: str = "") -> Settlement:
+def finished(job: Job, *, output: str = "", result: bytes | None = None) -> Settlement:
     return Settlement(
-        lease=lease_of(job), status=JobStatus.DONE, outcome="done", tried=True, output=_tail(output, KEPT_OUTPUT)
+        lease=lease_of(job),
+        status=JobStatus.DONE,
+        outcome="done",
+        tried=True,
+        output=_tail(output, KEPT_OUTPUT),
+        result=result,
     )
 
 

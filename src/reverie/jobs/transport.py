@@ -19,8 +19,8 @@ class Transport(Protocol):
         """Be woken no more. Nothing happens to who never joined."""
         ...
 
-    async def announce(self, queue: str) -> None:
-        """*queue* has work. Never blocks and never raises."""
+    async def announce(self, connection: str, queue: str) -> None:
+        """*queue* of *connection* has work. Never blocks and never raises."""
         ...
 
     async def wait(self) -> None:

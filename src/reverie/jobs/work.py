@@ -69,9 +69,10 @@ class Stop(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The script ran to its end; `output` is what it printed."""
+    """The script ran to its end; `output` is what it printed, `result` what it answered, sealed, if that is kept."""
 
     output: str = ""
+    result: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

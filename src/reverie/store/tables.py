@@ -254,8 +254,12 @@ job = Table(
     Column("epoch", Integer, nullable=False),
     Column("hops", Integer, nullable=False),
     Column("stamp", BigInteger, nullable=False),
+    Column("verb", String(10), nullable=False, server_default=""),
+    Column("service", String(64), nullable=False, server_default=""),
     Column("user_id", Integer),
+    Column("role_id", Integer),
     Column("app_id", Integer),
+    Column("trace", String(55), nullable=False, server_default=""),
     Column("created_at", Float, nullable=False),
     Column("due_at", Float, nullable=False),
     Column("leased_until", Float),
@@ -296,6 +300,23 @@ job_payload = Table(
     Column("job_id", String(36), primary_key=True),
     Column("payload", LargeBinary, nullable=False),  # sealed event, caller and environment
 )
+
+job_result = Table(
+    "job_result",
+    metadata,
+    Column("job_id", String(36), primary_key=True),
+    Column("result", LargeBinary, nullable=False),  # sealed answer of the run
+)
+
+job_key = Table(
+    "job_key",
+    metadata,
+    Column("key", String(64), primary_key=True),  # digest of who sent it and what
+    Column("digest", String(64), nullable=False),  # of the call
+    Column("job_id", String(36), nullable=False),
+    Column("expires_at", Float, nullable=False),
+)
+Index("ix_job_key_expires_at", job_key.c.expires_at)
 
 job_attempt = Table(
     "job_attempt",

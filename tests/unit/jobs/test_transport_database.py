@@ -48,7 +48,7 @@ async def test_an_announcement_wakes_everybody_who_joined(tmp_path: Path) -> Non
         await a.join("a")
         await b.join("b")
 
-        await sender.announce("default")
+        await sender.announce("database", "default")
 
         # Sooner than the look at the database, so it was the socket.
         assert await woken_within(a, 0.2)
@@ -62,7 +62,7 @@ async def test_a_folder_with_a_very_long_path_works_too(tmp_path: Path) -> None:
     async with transport(folder) as (receiver, _), transport(folder) as (sender, _):
         await receiver.join("worker-" + "x" * 40)
 
-        await sender.announce("default")
+        await sender.announce("database", "default")
 
         assert await woken_within(receiver, 0.2)
     assert os.listdir(folder / "wake") == []
@@ -83,7 +83,7 @@ async def test_a_receiver_that_never_reads_does_not_hold_up_the_sender(tmp_path:
         began = time.monotonic()
 
         for _ in range(20_000):  # far more than a socket holds; nothing awaits in between, so nobody reads
-            await sender.announce("default")
+            await sender.announce("database", "default")
 
         assert time.monotonic() - began < 5
         assert await woken_within(receiver, 0.2)
@@ -97,7 +97,7 @@ async def test_the_socket_of_a_dead_worker_is_removed_and_its_lock_stays(tmp_pat
         dead.close()
         (wake / "dead.lock").touch()
 
-        await sender.announce("default")
+        await sender.announce("database", "default")
 
         assert os.listdir(wake) == ["dead.lock"]
         assert sender.gone("dead")
@@ -118,11 +118,11 @@ async def test_a_living_worker_is_not_gone_and_an_unknown_one_might_live(tmp_pat
 
 async def test_a_worker_that_joins_later_is_found(tmp_path: Path) -> None:
     async with transport(tmp_path) as (sender, _):
-        await sender.announce("default")
+        await sender.announce("database", "default")
         for number in range(3):
             async with transport(tmp_path) as (receiver, _):
                 await receiver.join(f"w{number}")
 
-                await sender.announce("default")
+                await sender.announce("database", "default")
 
                 assert await woken_within(receiver, 0.2)

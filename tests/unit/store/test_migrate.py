@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import threading
@@ -19,17 +20,21 @@ def _engine(path: Path) -> Engine:
     return create_engine(f"sqlite+pysqlite:///{path}", module=driver_module())
 
 
+def _parts(sql: str) -> list[str]:
+    """The columns and constraints of a definition, wherever ``ALTER TABLE`` has put them."""
+    head, _, body = sql.partition("(")
+    body, _, tail = body.rpartition(")")
+    parts = re.split(r",(?![^()]*\))", body)
+    return sorted(" ".join(part.split()) for part in (head, *parts, tail))
+
+
 def _schema(path: Path) -> dict[str, object]:
     """Every table and index as SQLite keeps it, apart from layout and the order of the columns' constraints."""
     engine = _engine(path)
     with engine.connect() as connection:
         rows = connection.execute(text("select name, sql from sqlite_master where sql is not null")).all()
     engine.dispose()
-    return {
-        name: sorted(part.strip(" ,\n\t") for part in sql.replace(", \n", "\n").splitlines())
-        for name, sql in rows
-        if name not in ("alembic_version", "sqlite_sequence")
-    }
+    return {name: _parts(sql) for name, sql in rows if name not in ("alembic_version", "sqlite_sequence")}
 
 
 def test_the_migrations_make_what_the_tables_say(tmp_path: Path) -> None:

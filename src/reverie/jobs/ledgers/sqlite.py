@@ -5,6 +5,8 @@
                     ix_job_running  (leased_until) of those that run
                     ix_job_ended    (status, finished_at) of those that have ended
     job_payload   job_id → sealed payload, written once
+    job_result    job_id → sealed answer of its run, where one is kept
+    job_key       idempotency key → job and digest, until it expires
     job_attempt   (job_id, epoch) → how that run ended
     queue_pause   (connection, queue) nobody may take from
     worker        name → who is alive
@@ -26,7 +28,7 @@ import structlog
 
 from reverie.clock import Clock
 from reverie.database import Connection, Database, Value
-from reverie.jobs.ledger import Lease, Settlement, Swept
+from reverie.jobs.ledger import Kept, Lease, Settlement, Swept
 from reverie.jobs.ledgers.sqlite_records import COLUMNS, SqliteRecords, job_of, json_text, number, row_of
 from reverie.model import JSON, Job, JobStatus
 
@@ -38,6 +40,10 @@ LARGEST_STEP: Final = 5.0
 log = structlog.get_logger()
 
 _CREATE = f"INSERT INTO job ({COLUMNS}) VALUES ({', '.join('?' * COLUMNS.count(','))}, ?)"  # noqa: S608 - our own names
+
+_FIND_KEY = "SELECT job_id, digest FROM job_key WHERE key = ? AND expires_at > ?"
+_KEEP_KEY = "INSERT OR REPLACE INTO job_key (key, digest, job_id, expires_at) VALUES (?, ?, ?, ?)"
+_KEEP_RESULT = "INSERT OR REPLACE INTO job_result (job_id, result) VALUES (?, ?)"
 
 _CREATE_PAYLOAD = "INSERT INTO job_payload (job_id, payload) VALUES (?, ?)"
 
@@ -53,12 +59,6 @@ _NEXT_QUEUE = """
 SELECT connection, queue, priority, due_at FROM job
 WHERE status = 'waiting' AND connection = ? AND queue > ?
 ORDER BY queue, priority DESC, due_at, id LIMIT 1
-"""
-
-_QUEUE = """
-SELECT connection, queue, priority, due_at FROM job
-WHERE status = 'waiting' AND (connection, queue) > (?, ?)
-ORDER BY connection, queue, priority DESC, due_at, id LIMIT 1
 """
 
 _QUEUE = """
@@ -127,6 +127,12 @@ WHERE status IN ('failed', 'cancelled', 'skipped') AND id IN (SELECT value FROM 
 """  # noqa: S608 - COLUMNS is our own list of names
 
 
+_PRIORITISE = f"""
+UPDATE job SET priority = ?
+WHERE status = 'waiting' AND id IN (SELECT value FROM json_each(?)) RETURNING {COLUMNS}
+"""  # noqa: S608 - COLUMNS is our own list of names
+
+
 class Lane(NamedTuple):
     connection: str
     queue: str
@@ -154,6 +160,19 @@ class SqliteLedger(SqliteRecords):
             await self.create(connection, jobs)
 
         await self._write(work)
+
+    async def create_once(self, job: Job, *, key: str, digest: str, keep_for: float) -> Kept | None:
+        now = self._clock.now()
+
+        async def work(connection: Connection) -> Kept | None:
+            known = await connection.fetch(_FIND_KEY, (key, now))
+            if known:
+                return Kept(str(known[0][0]), str(known[0][1]))
+            await connection.execute(_KEEP_KEY, (key, digest, job.id, now + keep_for))
+            await self.create(connection, [job])
+            return None
+
+        return await self._write(work)
 
     # -- claimed, begun, extended
 
@@ -276,6 +295,8 @@ class SqliteLedger(SqliteRecords):
                     run = int(number(tries)) + (not one.tried)
                     began = now if started_at is None else started_at
                     attempts.append((*one.lease, run, worker, began, now, one.outcome, error, one.output or None))
+                if one.result is not None:
+                    await connection.execute(_KEEP_RESULT, (one.lease.job_id, one.result))
             if attempts:
                 await connection.execute_many(_KEEP_ATTEMPT, attempts)
             return lost
@@ -288,11 +309,16 @@ class SqliteLedger(SqliteRecords):
     async def retry(self, ids: Sequence[str]) -> list[Job]:
         return await self._change_named(_RETRY, ids)
 
-    async def _change_named(self, sql: str, ids: Sequence[str]) -> list[Job]:
+    async def prioritise(self, ids: Sequence[str], priority: int) -> list[Job]:
+        return await self._change_named(_PRIORITISE, ids, priority)
+
+    async def _change_named(self, sql: str, ids: Sequence[str], value: float | None = None) -> list[Job]:
+        """Run a statement of one value, now unless it is given, and of ids."""
         now = self._clock.now()
+        first = now if value is None else value
 
         async def work(connection: Connection) -> list[Job]:
-            return [job_of(row, now) for row in await connection.fetch(sql, (now, msgspec.json.encode(ids).decode()))]
+            return [job_of(row, now) for row in await connection.fetch(sql, (first, msgspec.json.encode(ids).decode()))]
 
         return await self._write(work)
 

@@ -12,14 +12,14 @@ import msgspec
 from reverie.clock import Clock
 from reverie.database import Connection, Database, DatabaseError, Row, Value
 from reverie.errors import NotFound, QueueUnavailable
-from reverie.jobs.ledger import ENDED, Count, JobFilter, WorkerRecord
+from reverie.jobs.ledger import ENDED, Count, JobFilter, Rate, WorkerRecord
 from reverie.model import JSON, Attempt, Job, JobStatus
 
 T = TypeVar("T")
 
 COLUMNS: Final = (
     "id, kind, script, name, connection, queue, status, priority, delay, tries, timeout, attempts, crashes, epoch,"
-    " hops, stamp, user_id, app_id, created_at, due_at, finished_at, error"
+    " hops, stamp, verb, service, user_id, role_id, app_id, trace, created_at, due_at, finished_at, error"
 )
 """Of table `job`, in the order that `job_of` reads."""
 
@@ -49,6 +49,21 @@ SELECT id FROM job WHERE status = ? AND finished_at IS NOT NULL ORDER BY finishe
 _FORGET = """
 DELETE FROM job WHERE id IN (SELECT value FROM json_each(?)) AND status IN ('done', 'failed', 'cancelled', 'skipped')
 RETURNING id
+"""
+
+
+_ENDED_SINCE = """
+SELECT connection, queue, count(*), sum(status = 'failed'),
+       avg(max(started_at - due_at, 0)), avg(finished_at - started_at)
+FROM (SELECT * FROM job WHERE status IN ('done', 'failed', 'skipped') AND finished_at IS NOT NULL AND finished_at > ?
+      ORDER BY finished_at DESC LIMIT 10000)
+GROUP BY connection, queue ORDER BY connection, queue
+"""
+
+_CLEAR = """
+DELETE FROM job WHERE id IN (
+    SELECT id FROM job WHERE connection = ? AND queue = ? AND status IN ('waiting', 'running') LIMIT ?
+) RETURNING id
 """
 
 
@@ -123,6 +138,23 @@ class SqliteRecords:
             for row in await self._rows(_COUNTS, (self._clock.now(),), quick=False)
         ]
 
+    async def rates(self, *, since: float) -> list[Rate]:
+        return [
+            Rate(
+                connection=str(row[0]),
+                queue=str(row[1]),
+                ended=int(number(row[2])),
+                failed=int(number(row[3])),
+                waited=None if row[4] is None else number(row[4]),
+                ran=None if row[5] is None else number(row[5]),
+            )
+            for row in await self._rows(_ENDED_SINCE, (since,), quick=False)
+        ]
+
+    async def result(self, job_id: str) -> bytes | None:
+        rows = await self._rows("SELECT result FROM job_result WHERE job_id = ?", (job_id,))
+        return _bytes(rows[0][0]) if rows else None
+
     # -- queues and workers
 
     async def pause(self, connection: str, queue: str) -> None:
@@ -174,6 +206,7 @@ class SqliteRecords:
         ]
 
     async def purge(self, *, status: JobStatus, ended_before: float, most: int | None = None, limit: int = 1000) -> int:
+        await self._execute("DELETE FROM job_key WHERE expires_at <= ?", (self._clock.now(),))
         # Looked up by a read, so that the writer is held only for the deletes.
         rows = await self._rows(_ENDED_BEFORE, (status.value, ended_before, limit), quick=False)
         if not rows and most is not None:
@@ -183,12 +216,25 @@ class SqliteRecords:
     async def forget(self, ids: Sequence[str]) -> list[str]:
         async def work(connection: Connection) -> list[str]:
             gone = [str(row[0]) for row in await connection.fetch(_FORGET, (_names(ids),))]
-            named = [(job_id,) for job_id in gone]
-            await connection.execute_many("DELETE FROM job_payload WHERE job_id = ?", named)
-            await connection.execute_many("DELETE FROM job_attempt WHERE job_id = ?", named)
+            await _forget_parts(connection, gone)
             return gone
 
         return await self._write(work)
+
+    async def clear(self, connection: str, queue: str, *, limit: int = 1000) -> int:
+        async def work(unit: Connection) -> int:
+            gone = [str(row[0]) for row in await unit.fetch(_CLEAR, (connection, queue, limit))]
+            await _forget_parts(unit, gone)
+            return len(gone)
+
+        return await self._write(work)
+
+
+async def _forget_parts(connection: Connection, ids: Sequence[str]) -> None:
+    """Delete what other tables hold of jobs that are gone."""
+    named = [(job_id,) for job_id in ids]
+    for table in ("job_payload", "job_attempt", "job_result"):
+        await connection.execute_many(f"DELETE FROM {table} WHERE job_id = ?", named)  # noqa: S608 - our own names
 
 
 def _conditions(where: JobFilter, now: float) -> tuple[str, list[Value]]:
@@ -217,7 +263,7 @@ def _conditions(where: JobFilter, now: float) -> tuple[str, list[Value]]:
 def job_of(row: Row, now: float) -> Job:
     """A job without payload from a row of `COLUMNS`; one that waits for a time to come shows as delayed."""
     status = JobStatus(str(row[6]))
-    due_at = number(row[19])
+    due_at = number(row[23])
     return Job(
         id=str(row[0]),
         kind=str(row[1]),
@@ -235,12 +281,16 @@ def job_of(row: Row, now: float) -> Job:
         epoch=int(number(row[13])),
         hops=int(number(row[14])),
         stamp=int(number(row[15])),
-        user_id=None if row[16] is None else int(number(row[16])),
-        app_id=None if row[17] is None else int(number(row[17])),
-        created_at=number(row[18]),
+        verb=str(row[16]),
+        service=str(row[17]),
+        user_id=None if row[18] is None else int(number(row[18])),
+        role_id=None if row[19] is None else int(number(row[19])),
+        app_id=None if row[20] is None else int(number(row[20])),
+        trace=str(row[21]),
+        created_at=number(row[22]),
         due_at=due_at,
-        finished_at=None if row[20] is None else number(row[20]),
-        error=_json(row[21]),
+        finished_at=None if row[24] is None else number(row[24]),
+        error=_json(row[25]),
     )
 
 
@@ -263,8 +313,12 @@ def row_of(job: Job) -> tuple[Value, ...]:
         job.epoch,
         job.hops,
         job.stamp,
+        job.verb,
+        job.service,
         job.user_id,
+        job.role_id,
         job.app_id,
+        job.trace,
         job.created_at,
         job.due_at,
         job.finished_at,

@@ -101,7 +101,7 @@ class DatabaseTransport:
 
     # -- waking
 
-    async def announce(self, queue: str) -> None:
+    async def announce(self, connection: str, queue: str) -> None:
         if self._closed:
             return
         for address in self._everybody():

@@ -1,0 +1,103 @@
+"""Everything, built and wired: what `web`, the command line and a start talk to. ``app.py`` builds it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from reverie.auth.gate import Auth
+from reverie.clock import Clock
+from reverie.config import Settings
+from reverie.dispatcher import Dispatcher
+from reverie.errors import BadRequest, Conflict, Forbidden, Unauthorized
+from reverie.events.queued import Queued
+from reverie.events.runs import ScriptRuns
+from reverie.jobs.queue import Queue
+from reverie.model import ANONYMOUS, JSON, Request, Response
+from reverie.services.registry import Registry
+from reverie.services.system.index import index
+from reverie.services.system.service_type import ServiceType
+from reverie.sqlite import engine_is_safe, engine_version
+from reverie.store.facts import get_fact, put_fact
+from reverie.store.memory import Memory
+from reverie.store.migrate import is_current
+from reverie.store.store import Store
+from reverie.store.users import count_administrators, create_first_administrator
+
+SHORTEST_PASSWORD: Final = 16
+"""Characters of an administrator's password."""
+SET_UP: Final = "set_up_token"
+"""The fact that holds the token of the set-up link."""
+
+
+@dataclass(kw_only=True)
+class Platform:
+    """The parts, and what concerns the whole: readiness and the first administrator."""
+
+    settings: Settings
+    clock: Clock
+    store: Store
+    memory: Memory
+    auth: Auth
+    runs: ScriptRuns
+    queue: Queue
+    queued: Queued
+    registry: Registry
+    dispatcher: Dispatcher
+    types: Mapping[str, ServiceType]
+    initialised: bool = False
+    _token: str | None = field(default=None, repr=False)
+
+    async def answer(self, request: Request, request_id: str) -> Response:
+        return await self.dispatcher.answer(request, request_id)
+
+    async def index(self, request: Request, request_id: str) -> Response:
+        try:
+            caller = await self.auth.identify(request)
+        except Unauthorized:
+            caller = ANONYMOUS
+        context = self.dispatcher.context(caller, request_id=request_id)
+        return await index(request, context, memory=self.memory, types=self.types)
+
+    async def ready(self) -> Mapping[str, JSON]:
+        """`ready` and what it rests on; without the engine that is safe for WAL files it is ready all the same."""
+        current = is_current(self.settings.store_path)
+        engine = ".".join(map(str, engine_version()))
+        facts: dict[str, JSON] = {
+            "migrations": "current" if current else "missing: run reverie migrate",
+            "administrator": "present" if self.initialised else "missing: open the set-up link that the start printed",
+            "sqlite": engine if engine_is_safe() else f"{engine}, which may corrupt a file under many writers",
+        }
+        return {"ready": current and (self.initialised or self._token is not None), **facts}
+
+    # -- first run
+
+    async def look_for_administrator(self) -> None:
+        """Know whether there is one, and the set-up link if there is none."""
+        self.initialised = await count_administrators(self.store) > 0
+        self._token = None if self.initialised else await get_fact(self.store, SET_UP)
+
+    def set_up_open(self, token: str) -> bool:
+        return self._token is not None and secrets.compare_digest(token.encode(), self._token.encode())
+
+    async def set_up(self, token: str, email: str, password: str, name: str) -> None:
+        if not self.set_up_open(token):
+            raise Forbidden("This link was used already, or is not the one that the start printed.")
+        await self.create_administrator(email, password, name)
+        await put_fact(self.store, SET_UP, None)
+        await self.look_for_administrator()
+
+    async def create_administrator(self, email: str, password: str, name: str) -> None:
+        """The first one.
+
+        Raises:
+            BadRequest: the password is too short. Conflict: there is one already.
+        """
+        if len(password) < SHORTEST_PASSWORD:
+            raise BadRequest(f"The password must have {SHORTEST_PASSWORD} characters or more.")
+        hashed = await self.auth.passwords.hash(password)
+        made = await create_first_administrator(self.store, email=email, password=hashed, name=name or email)
+        if made is None:
+            raise Conflict("There is an administrator already.")
