@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from reverie.database import Connection
+from reverie.jobs.finding import Finding
 from reverie.model import JSON, Attempt, Job, JobStatus
 
 ENDED = (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED)
@@ -263,6 +264,10 @@ class Ledger(Protocol):
 
     async def rates(self, *, since: float) -> list[Rate]:
         """What ended after a moment, by queue; of very many, the newest 10,000."""
+        ...
+
+    async def examine(self) -> list[Finding]:
+        """Look for what an operator should know about the store. Changes nothing and never raises."""
         ...
 
     async def purge(self, *, status: JobStatus, ended_before: float, most: int | None = None, limit: int = 1000) -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from reverie.jobs.finding import Finding
+
 
 class Transport(Protocol):
     """Says *look* to workers of other processes and of this one.
@@ -33,6 +35,10 @@ class Transport(Protocol):
 
     def clear(self, worker: str) -> None:
         """Remove what a worker that is gone has left."""
+        ...
+
+    async def examine(self) -> list[Finding]:
+        """Look for what an operator should know. Changes nothing and never raises."""
         ...
 
     async def close(self) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from reverie.clock import Clock
 from reverie.database import Connection, Database, DatabaseError, Row, Value
 from reverie.errors import NotFound, QueueUnavailable
+from reverie.jobs.finding import Finding
 from reverie.jobs.ledger import ENDED, Count, JobFilter, Rate, WorkerRecord
 from reverie.model import JSON, Attempt, Job, JobStatus
 
@@ -154,6 +155,9 @@ class SqliteRecords:
     async def result(self, job_id: str) -> bytes | None:
         rows = await self._rows("SELECT result FROM job_result WHERE job_id = ?", (job_id,))
         return _bytes(rows[0][0]) if rows else None
+
+    async def examine(self) -> list[Finding]:
+        return []
 
     # -- queues and workers
 

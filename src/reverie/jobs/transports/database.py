@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from reverie.database import Database, DatabaseError
+from reverie.jobs.finding import Finding
 
 LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the database while nobody wakes us."""
@@ -154,6 +155,9 @@ class DatabaseTransport:
         for name in (f"{worker}.sock", f"{worker}.lock"):
             with contextlib.suppress(OSError):
                 os.unlink(name, dir_fd=self._folder_fd)
+
+    async def examine(self) -> list[Finding]:
+        return []
 
     async def close(self) -> None:
         if self._closed:
