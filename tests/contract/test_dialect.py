@@ -61,7 +61,7 @@ async def test_a_record_is_read_by_its_id_with_json_types(db: Db) -> None:
         ("_table/product", {"filter": "name like :x", "params": {"x": "%" * 20_000}}, 400),
         ("_table/product", {"filter": ["id=1"]}, 400),
         ("_table/product", {"rollback": "true", "continue": "true"}, 400),
-        ("_table/product", {"related": "category_by_category_id"}, 501),
+        ("_table/category", {"related": "product_by_category_id", "product_by_category_id.group": "id"}, 501),
         ("_table/nope", {}, 404),
         ("_Table/product", {}, 404),
         ("nope", {}, 404),

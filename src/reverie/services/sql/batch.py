@@ -56,11 +56,13 @@ async def perform(
     *,
     table: str,
     reads: bool = False,
+    failure_of: Callable[[T], ReverieError | None] = lambda done: None,
 ) -> Outcome[T]:
     """Do *act* for each item inside a unit of work, each in a savepoint of its own.
 
     Args:
         reads: nothing is written, so nothing needs to be undone.
+        failure_of: what failed beside an item that was done: the item counts as failed, and yet stays.
 
     Raises:
         RolledBack: an item failed, and the options ask to undo everything.
@@ -70,7 +72,10 @@ async def perform(
     for index, item in enumerate(items):
         try:
             async with contextlib.nullcontext() if reads else connection.savepoint():
-                outcome.done[index] = await act(connection, item)
+                done = await act(connection, item)
+            if (beside := failure_of(done)) is not None:
+                raise beside
+            outcome.done[index] = done
         except (DatabaseBusy, NotSupported):
             raise
         except (ReverieError, DatabaseError) as error:

@@ -71,8 +71,8 @@ def read_options(parameters: Mapping[str, JSON], payload: JSON = None) -> Option
         fields=None if (fields := get("fields")) is None else names("fields", fields),
         filter=_text("filter", get("filter")),
         params=_map("params", get("params")),
-        limit=_positive(get("limit")),
-        offset=_positive(get("offset")) or 0,
+        limit=whole_number(get("limit")),
+        offset=whole_number(get("offset")) or 0,
         order=_text("order", get("order")),
         group=names("group", get("group")),
         ids=_ids(get("ids")),
@@ -106,7 +106,7 @@ def names(option: str, value: JSON) -> tuple[str, ...]:
     return tuple(part for part in found if part)
 
 
-def _positive(value: JSON) -> int | None:
+def whole_number(value: JSON) -> int | None:
     """A whole number above 0, else None; there is no error for nonsense."""
     if isinstance(value, str):
         text = value.strip()

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-from reverie.auth.access import filters_for
-from reverie.errors import BadRequest, NotSupported, ReverieError
-from reverie.model import JSON, Context, Request, Response, Verb
+from reverie.errors import BadRequest, NotFound, ReverieError
+from reverie.model import JSON, Context, Request, Response, Verb, is_true
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.describe import describe_table
-from reverie.services.sql.execute import Record
-from reverie.services.sql.filters import And, Filter, Or, condition
+from reverie.services.sql.execute import Executor, Record
+from reverie.services.sql.nested import Nested
 from reverie.services.sql.options import Options, read_options
-from reverie.services.sql.plan import UnknownField, both
-from reverie.services.sql.reading import Reader, Task, with_lookups
+from reverie.services.sql.plan import UnknownField
+from reverie.services.sql.reading import Reader, Task
 from reverie.services.sql.reflect import Reflector
-from reverie.services.sql.relations import relations
+from reverie.services.sql.related import RelatedReader, must_allow, role_filter, wishes, with_keys
+from reverie.services.sql.relations import Relation, name_of, relations
 from reverie.services.sql.writing import Writer
 
 _NO_RECORDS: Final = (
@@ -29,16 +29,27 @@ class Records:
     """The records of one service's tables."""
 
     def __init__(
-        self, reader: Reader, writer: Writer, reflector: Reflector, *, service: str, service_id: int, max_records: int
+        self,
+        executor: Executor,
+        reader: Reader,
+        related: RelatedReader,
+        writer: Writer,
+        reflector: Reflector,
+        *,
+        service: str,
+        service_id: int,
+        max_records: int,
     ) -> None:
+        self._executor = executor
         self._reader = reader
+        self._related = related
         self._writer = writer
         self._reflector = reflector
         self._service = service
         self._service_id = service_id
         self._max_records = max_records
-        self._related: dict[str, Sequence[str]] = {}
-        self._related_of: Catalogue | None = None
+        self._relations: dict[str, Mapping[str, Relation]] = {}
+        self._relations_of: Catalogue | None = None
 
     async def handle(self, path: str, request: Request, context: Context) -> Response:
         """Answer a request on the records of a table; *path* is what follows ``_table/``."""
@@ -63,29 +74,47 @@ class Records:
     async def _answer(self, table: Table, identifier: str, request: Request, context: Context) -> Response:
         one = bool(identifier)
         options = read_options(request.parameters, None if one else _options_in(request))
+        catalogue = await self._reflector.catalogue()
+        known = self._relations_from(catalogue, table)
+        wished = wishes(known, catalogue, options, request.parameters, self._max_records)
         task = Task(
             table=table,
-            options=options,
+            options=with_keys(table, options, wished, identifies=request.method != "GET"),
             caller=context.caller,
             max_records=self._max_records,
-            mine=self._role_filter(request, context),
+            mine=role_filter(self._service, request.resource, Verb[request.method], context),
         )
-        related = await self._related_names(table)
-        _refuse_related(options, related)
-        if one:
-            return Response(content=cast("JSON", await self._one(task, identifier, request, related)))
+        nested = Nested(
+            executor=self._executor,
+            reader=self._reader,
+            writer=self._writer,
+            relations={name_of(relation).lower(): relation for relation in known.values()},
+            task=lambda name, verb: self._other(catalogue, name, verb, context),
+            may_delete=is_true(request.parameters.get("allow_related_delete")),
+        )
+        records, meta, alone = await self._records(task, identifier, request, nested)
+        if records is None:
+            return Response(content=alone)
+        await self._related.attach(records, wished, context)
+        return Response(content=cast("JSON", records[0])) if one else _list(records, options, meta)
+
+    async def _records(
+        self, task: Task, identifier: str, request: Request, nested: Nested
+    ) -> tuple[list[Record] | None, dict[str, JSON], JSON]:
+        """Records and their `meta`; without records the answer that stands alone."""
+        if identifier:
+            return [await self._one(task, identifier, request, nested)], {}, None
         match request.method:
             case "GET":
                 return await self._read(task, request)
             case "POST":
-                created = await self._writer.create(task, records_of(request), related)
-                return _list(created, options)
+                return await self._writer.create(task, records_of(request), nested), {}, None
             case "DELETE":
                 return await self._delete(task, request)
             case _:
-                return _list(await self._update(task, request, related), options)
+                return await self._update(task, request, nested), {}, None
 
-    async def _one(self, task: Task, identifier: str, request: Request, related: Sequence[str]) -> Record:
+    async def _one(self, task: Task, identifier: str, request: Request, nested: Nested) -> Record:
         match request.method:
             case "GET":
                 return await self._reader.one(task, identifier)
@@ -96,65 +125,58 @@ class Records:
             case _:
                 if not isinstance(request.payload, dict) or not request.payload:
                     raise BadRequest(request.payload_error or _NO_RECORDS)
-                return await self._writer.update_one(task, identifier, request.payload, related)
+                return await self._writer.update_one(task, identifier, request.payload, nested)
 
-    async def _read(self, task: Task, request: Request) -> Response:
+    async def _read(self, task: Task, request: Request) -> tuple[list[Record] | None, dict[str, JSON], JSON]:
         options = task.options
         identifiers = options.ids or _records_in(request.payload)
         if identifiers:
-            found = await self._reader.some(task, identifiers)
-            return _list(found, options)
+            return await self._reader.some(task, identifiers), {}, None
         if options.count_only:
-            return Response(content=await self._reader.count(task))
+            return None, {}, await self._reader.count(task)
         records, meta = await self._reader.page(task)
         if options.include_schema:
             meta["schema"] = await self._description(task.table)
-        return _list(records, options, meta)
+        return records, meta, None
 
-    async def _update(self, task: Task, request: Request, related: Sequence[str]) -> list[Record]:
+    async def _update(self, task: Task, request: Request, nested: Nested) -> list[Record]:
         options = task.options
         records = records_of(request)
         if options.ids or options.filter:
             if len(records) != 1:
                 raise BadRequest("With ids or a filter exactly one record tells what to change.")
             if options.ids:
-                return await self._writer.update_ids(task, options.ids, records[0], related)
-            return await self._writer.update_filtered(task, records[0], related)
-        return await self._writer.update_records(task, records, related)
+                return await self._writer.update_ids(task, options.ids, records[0], nested)
+            return await self._writer.update_filtered(task, records[0], nested)
+        return await self._writer.update_records(task, records, nested)
 
-    async def _delete(self, task: Task, request: Request) -> Response:
+    async def _delete(self, task: Task, request: Request) -> tuple[list[Record] | None, dict[str, JSON], JSON]:
         options = task.options
         if identifiers := options.ids or _records_in(request.payload, bare_with=task.table.primary_key):
-            return _list(await self._writer.delete_ids(task, identifiers), options)
+            return await self._writer.delete_ids(task, identifiers), {}, None
         if options.filter.strip():
-            records, meta = await self._writer.delete_filtered(task)
-            return _list(records, options, meta)
+            return *(await self._writer.delete_filtered(task)), None
         if not options.force:
             raise BadRequest("No filter or records given for delete request.")
         await self._writer.truncate(task)
-        return Response(content={"success": True})
+        return None, {}, {"success": True}
 
-    def _role_filter(self, request: Request, context: Context) -> Filter | None:
-        """What the caller's role lets through, for this verb on this component; None for everything."""
-        role, component = context.caller.role, request.resource
-        found: Filter | None = None
-        for conditions, operator in filters_for(
-            role, self._service, component, int(Verb[request.method]), int(context.requestor)
-        ):
-            parts = tuple(
-                condition(str(one.get("name", "")), str(one.get("operator", "")), one.get("value"))
-                for one in conditions
-            )
-            found = both(found, Or(parts) if operator == "OR" else And(parts))
-        return None if found is None else with_lookups(found, context.caller)
+    def _other(self, catalogue: Catalogue, name: str, verb: Verb, context: Context) -> Task:
+        """What the caller may do with a related table. Raises Forbidden."""
+        table = catalogue.table(name)
+        if table is None:
+            raise NotFound(f'Table "{name}" does not exist in the database.')
+        if verb != Verb.GET:
+            must_allow(self._service, table.name, verb, context)
+        mine = role_filter(self._service, f"_table/{table.name}", verb, context)
+        return Task(table=table, options=Options(), caller=context.caller, max_records=self._max_records, mine=mine)
 
-    async def _related_names(self, table: Table) -> Sequence[str]:
-        catalogue = await self._reflector.catalogue()
-        if self._related_of is not catalogue:
-            self._related, self._related_of = {}, catalogue
-        if table.name not in self._related:
-            self._related[table.name] = tuple(relations(catalogue, table, self._service_id))
-        return self._related[table.name]
+    def _relations_from(self, catalogue: Catalogue, table: Table) -> Mapping[str, Relation]:
+        if self._relations_of is not catalogue:
+            self._relations, self._relations_of = {}, catalogue
+        if table.name not in self._relations:
+            self._relations[table.name] = relations(catalogue, table, self._service_id)
+        return self._relations[table.name]
 
     async def _description(self, table: Table) -> JSON:
         catalogue = await self._reflector.catalogue()
@@ -193,14 +215,6 @@ def _options_in(request: Request) -> JSON:
     payload = request.payload
     holds = isinstance(payload, dict) and ("resource" in payload or request.method in ("GET", "DELETE"))
     return payload if holds else None
-
-
-def _refuse_related(options: Options, related: Sequence[str]) -> None:
-    """Unknown names are ignored; known ones would have to be read."""
-    known = {name.lower() for name in related}
-    for name in options.related:
-        if (name == "*" and known) or name.lower() in known:
-            raise NotSupported(f"Reading related records ('{name}') is not supported yet.")
 
 
 def _list(records: Sequence[Record], options: Options, meta: dict[str, JSON] | None = None) -> Response:

@@ -15,6 +15,11 @@ def label_of(name: str) -> str:
     return " ".join(word[:1].upper() + word[1:] for word in name.split("_") if word)
 
 
+def name_of(relation: Relation) -> str:
+    """What a relation is called in requests and records: its alias, if it has one."""
+    return str(relation["alias"] or relation["name"])
+
+
 def relations(catalogue: Catalogue, table: Table, service_id: int) -> Mapping[str, Relation]:
     """Relations of *table* by name, in alphabetical order. Of two with the same name the last wins.
 

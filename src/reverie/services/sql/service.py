@@ -17,6 +17,7 @@ from reverie.services.sql.quick import QuickReads
 from reverie.services.sql.reading import Reader
 from reverie.services.sql.records import Records, records_of
 from reverie.services.sql.reflect import Reflector
+from reverie.services.sql.related import RelatedReader
 from reverie.services.sql.schema import Access, Schema, listing
 from reverie.services.sql.writing import Writer
 from reverie.store.records import ServiceRecord
@@ -45,7 +46,9 @@ class SqlService:
         most = _max_records(record.config.get("max_records"))
         self._quick = QuickReads(executor, self._reflector, service=self.name, max_records=most)
         self._records = Records(
+            executor,
             reader,
+            RelatedReader(executor, self._reflector, service=self.name),
             Writer(executor, reader, upserts=is_true(record.config.get("allow_upsert"))),
             self._reflector,
             service=self.name,

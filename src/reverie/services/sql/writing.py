@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 from reverie.auth.lookups import put_lookups
@@ -15,18 +15,10 @@ from reverie.services.sql.batch import Outcome, RolledBack, perform
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.execute import Executor, Record
 from reverie.services.sql.filters import And, Filter, IsNull, Not, Or
+from reverie.services.sql.nested import Nested, Written, failure_of
 from reverie.services.sql.reading import Reader, Task, not_found, wanted_filter
 from reverie.services.sql.statements import Delete, Insert, Update
 from reverie.services.sql.values import OutOfRange, to_database
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A record that was written: its id fields, and the fields that were asked for."""
-
-    identity: Record
-    record: Record
-
 
 Act = Callable[[Connection, JSON], Awaitable[Written]]
 
@@ -45,15 +37,17 @@ class Writer:
 
     # -- create
 
-    async def create(self, task: Task, records: Sequence[JSON], relations: Sequence[str]) -> list[Record]:
+    async def create(self, task: Task, records: Sequence[JSON], nested: Nested) -> list[Record]:
         """Create all; answers their ids, or the fields asked for. Raises BatchError when some could not be."""
 
         async def act(connection: Connection, item: JSON) -> Written:
-            return await self._insert(connection, task, _record(item, relations))
+            record, parts = nested.split(item)
+            await nested.before(connection, record, parts)
+            return await nested.after(connection, task, await self.insert(connection, task, record), parts)
 
         return await self._batch(task, records, act, "created")
 
-    async def _insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
+    async def insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
         table = task.table
         values = _known(table, record, task.caller)
         for column in table.columns:
@@ -73,37 +67,49 @@ class Writer:
 
     # -- change
 
-    async def update_one(self, task: Task, identifier: JSON, record: JSON, relations: Sequence[str]) -> Record:
+    async def update_one(self, task: Task, identifier: JSON, record: JSON, nested: Nested) -> Record:
         """Change one record. Raises NotFound, Forbidden, Conflict, BadRequest."""
 
         async def work(connection: Connection) -> Written:
-            return await self._update(connection, task, identifier, _record(record, relations))
+            written = await self._update_nested(connection, task, identifier, record, nested)
+            if written.failure is not None:
+                raise written.failure
+            return written
 
         return (await self._executor.write(work, task.table.name)).record
 
-    async def update_records(self, task: Task, records: Sequence[JSON], relations: Sequence[str]) -> list[Record]:
+    async def _update_nested(
+        self, connection: Connection, task: Task, identifier: JSON, item: JSON, nested: Nested
+    ) -> Written:
+        """*identifier* None: the record holds its own."""
+        record, parts = nested.split(item)
+        named = dict(record) if identifier is None else identifier
+        await nested.before(connection, record, parts)
+        return await nested.after(connection, task, await self.update(connection, task, named, record), parts)
+
+    async def update_records(self, task: Task, records: Sequence[JSON], nested: Nested) -> list[Record]:
         """Change records that carry their own ids."""
 
         async def act(connection: Connection, item: JSON) -> Written:
-            record = _record(item, relations)
-            return await self._update(connection, task, dict(record), record)
+            return await self._update_nested(connection, task, None, item, nested)
 
         return await self._batch(task, records, act, "updated")
 
-    async def update_ids(
-        self, task: Task, identifiers: Sequence[JSON], record: JSON, relations: Sequence[str]
-    ) -> list[Record]:
+    async def update_ids(self, task: Task, identifiers: Sequence[JSON], record: JSON, nested: Nested) -> list[Record]:
         """The same change for all ids."""
 
         async def act(connection: Connection, identifier: JSON) -> Written:
-            return await self._update(connection, task, identifier, _record(record, relations))
+            return await self._update_nested(connection, task, identifier, record, nested)
 
         return await self._batch(task, identifiers, act, "updated")
 
-    async def update_filtered(self, task: Task, record: JSON, relations: Sequence[str]) -> list[Record]:
+    async def update_filtered(self, task: Task, record: JSON, nested: Nested) -> list[Record]:
         """The same change for all that match, whatever the limit; answers those that still match."""
         table = task.table
-        values = self._changes(task, _record(record, relations), ())
+        own, parts = nested.split(record)
+        if any(parts.values()):
+            raise NotSupported("Related records can not be written by a filter; name the records by their ids.")
+        values = self._changes(task, own, ())
         where, wanted = plan.bind(table, wanted_filter(task))
         check, more = plan.bind(table, task.mine)
 
@@ -117,9 +123,7 @@ class Writer:
             await self._executor.write(work, table.name)
         return (await self._reader.page(_ids_only(task)))[0]
 
-    async def _update(
-        self, connection: Connection, task: Task, identifier: JSON, record: Mapping[str, JSON]
-    ) -> Written:
+    async def update(self, connection: Connection, task: Task, identifier: JSON, record: Mapping[str, JSON]) -> Written:
         table = task.table
         key = plan.key_of(table, task.options)
         try:
@@ -143,7 +147,7 @@ class Writer:
                 return self._written(task, rows[0], checked=mine is not None)
         if self._upserts:
             merged = {**record, **{column.name: cast("JSON", value) for column, value in zip(key, wanted, strict=True)}}
-            return await self._insert(connection, task, merged)
+            return await self.insert(connection, task, merged)
         raise not_found(_shown(key, identifier))
 
     async def _unchanged(self, connection: Connection, task: Task, identifier: JSON) -> Written:
@@ -163,7 +167,7 @@ class Writer:
         """Delete one record; answers its id, or the fields asked for. Raises NotFound, Conflict."""
 
         async def work(connection: Connection) -> Written:
-            return await self._delete(connection, task, identifier)
+            return await self.delete(connection, task, identifier)
 
         return (await self._executor.write(work, task.table.name)).record
 
@@ -171,7 +175,7 @@ class Writer:
         """Delete by ids, or by records that hold them."""
 
         async def act(connection: Connection, identifier: JSON) -> Written:
-            return await self._delete(connection, task, identifier)
+            return await self.delete(connection, task, identifier)
 
         return await self._batch(task, identifiers, act, "deleted")
 
@@ -207,7 +211,7 @@ class Writer:
 
         await self._executor.write(work, task.table.name)
 
-    async def _delete(self, connection: Connection, task: Task, identifier: JSON) -> Written:
+    async def delete(self, connection: Connection, task: Task, identifier: JSON) -> Written:
         table = task.table
         key = plan.key_of(table, task.options)
         try:
@@ -226,7 +230,7 @@ class Writer:
 
     async def _batch(self, task: Task, items: Sequence[JSON], act: Act, verb: str) -> list[Record]:
         async def work(connection: Connection) -> Outcome[Written]:
-            return await perform(connection, items, act, task.options, table=task.table.name)
+            return await perform(connection, items, act, task.options, table=task.table.name, failure_of=failure_of)
 
         try:
             outcome = await self._executor.write(work, task.table.name)
@@ -261,17 +265,6 @@ class Writer:
 def _ids_only(task: Task) -> Task:
     fields = task.options.fields or task.options.id_field
     return replace(task, options=replace(task.options, fields=fields, limit=None, offset=0, count_only=False))
-
-
-def _record(item: JSON, relations: Sequence[str]) -> Mapping[str, JSON]:
-    """The record with keys in lower case. Raises BadRequest for what is none, NotSupported for related records."""
-    if not isinstance(item, dict):
-        raise BadRequest("A record must be a map of fields to values.")
-    record = {name.lower(): value for name, value in item.items()}
-    for name in relations:
-        if record.pop(name.lower(), None):
-            raise NotSupported(f"Writing related records ('{name}') is not supported yet.")
-    return record
 
 
 def _known(table: Table, record: Mapping[str, JSON], caller: Caller) -> dict[str, Value]:
