@@ -180,7 +180,7 @@ def _context_of_job(dispatcher: Dispatcher, caller: Caller, job: Job, depth: int
 
 def script_engines(side_by_side: int) -> dict[str, Engine]:
     """The languages that this host can run, by name."""
-    from reverie.scripting.engines import deno, nodejs, python
+    from reverie.scripting.engines import deno, nodejs, php, python
 
     engines: list[Engine] = []
     if deno.available():
@@ -190,6 +190,8 @@ def script_engines(side_by_side: int) -> dict[str, Engine]:
     if python.available():
         snake = python.PythonEngine(size=side_by_side)
         engines += [snake, python.PythonAlias(snake)]
+    if php.available():
+        engines.append(php.PhpEngine(size=side_by_side))
     return {engine.name: engine for engine in engines}
 
 

@@ -228,7 +228,7 @@ def test_the_languages_that_run_here_are_listed(stage: Stage) -> None:
     listed = stage.ask("GET", "system/script_type", expect=200).json["resource"]
 
     names = [one["name"] for one in listed]
-    assert names == ["nodejs", "python", "python3", "v8js"]
+    assert names == ["nodejs", "php", "python", "python3", "v8js"]
     assert {one["name"]: one["sandboxed"] for one in listed} == {name: name == "v8js" for name in names}
     assert [one["supports_inline_execution"] for one in listed] == [False] * len(names)
     assert stage.ask("GET", "system/script_type?as_list=true").json == {"resource": names}

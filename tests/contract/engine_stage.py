@@ -14,17 +14,18 @@ import pytest
 
 from reverie.model import JSON, Script
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
-from reverie.scripting.engines import deno, nodejs, python
+from reverie.scripting.engines import deno, nodejs, php, python
 from tests.contract import engine_scenes as scenes
 from tests.contract.engine_scenes import Scene
 
-AVAILABLE = {"v8js": deno.available, "nodejs": nodejs.available, "python3": python.available}
-NAMES = ["v8js", "nodejs", "python3"]
-WITH_PROCESS = pytest.mark.parametrize("engine", ["nodejs", "python3"], indirect=True)
+AVAILABLE = {"v8js": deno.available, "nodejs": nodejs.available, "python3": python.available, "php": php.available}
+NAMES = ["v8js", "nodejs", "python3", "php"]
+WITH_PROCESS = pytest.mark.parametrize("engine", ["nodejs", "python3", "php"], indirect=True)
 """v8js scripts have no process to end and no descriptor to write to."""
 WITH_JAVASCRIPT = pytest.mark.parametrize("engine", ["v8js", "nodejs"], indirect=True)
 V8JS = pytest.mark.parametrize("engine", ["v8js"], indirect=True)
 NODEJS = pytest.mark.parametrize("engine", ["nodejs"], indirect=True)
+PHP = pytest.mark.parametrize("engine", ["php"], indirect=True)
 PYTHON3 = pytest.mark.parametrize("engine", ["python3"], indirect=True)
 
 Host = Callable[[str, dict[str, JSON]], Awaitable[JSON]]
@@ -36,6 +37,8 @@ def make(name: str, *, size: int = 2, recycle: int = 1000) -> Engine:
             return deno.DenoEngine(size=size, recycle=recycle)
         case "nodejs":
             return nodejs.NodeEngine(size=size, recycle=recycle)
+        case "php":
+            return php.PhpEngine(size=size, recycle=recycle)
         case _:
             return python.PythonEngine(size=size, recycle=recycle)
 

@@ -10,6 +10,7 @@ from reverie.scripting.engine import NOTHING, Engine, Limits
 from tests.contract import engine_scenes as scenes
 from tests.contract.engine_stage import (
     NODEJS,
+    PHP,
     PYTHON3,
     WITH_JAVASCRIPT,
     WITH_PROCESS,
@@ -188,6 +189,43 @@ async def test_python_scripts_import_from_the_whole_standard_library(engine: Eng
     assert (await play(engine, text)).returned == "wave"
 
 
+@PHP
+async def test_php_calls_are_methods_and_values_and_empty_maps_stay_maps(engine: Engine) -> None:
+    event: dict[str, JSON] = {"request": {"headers": {}, "list": []}}
+    text = "<?php $get = $platform['api']->get; $event['got'] = $get('a')['content']; unset($event['none']);"
+
+    outcome = await play(engine, text, event=event)
+
+    assert outcome.event == {"request": {"headers": {}, "list": []}, "got": {"asked": "a"}}
+
+
+@PHP
+async def test_php_scripts_throw_the_platforms_exceptions_by_name(engine: Engine) -> None:
+    for name, status in (("BadRequest", 400), ("Forbidden", 403), ("NotFound", 404), ("ServiceUnavailable", 503)):
+        with pytest.raises(ScriptError) as caught:
+            await play(engine, f"\nthrow new \\DreamFactory\\Core\\Exceptions\\{name}Exception('why');")
+        error = caught.value
+        assert (error.message, error.status, error.code, error.line) == ("why", status, status, 2)
+
+
+@PHP
+async def test_a_php_warning_is_output_and_names_its_line_and_no_file_of_ours(engine: Engine) -> None:
+    outcome = await play(engine, "\n\necho $nothing; return 1;")
+
+    assert outcome.output == "Warning: Undefined variable $nothing on line 3\n"
+    assert outcome.returned == 1
+
+
+@PHP
+async def test_php_numbers_come_back_as_they_were(engine: Engine) -> None:
+    event: dict[str, JSON] = {"large": 9007199254740993, "one": 1.0, "text": "a/b\u2028"}
+
+    outcome = await play(engine, "$event['none'] = NAN; return 2.0;", event=event)
+
+    assert outcome.event == {**event, "none": None}
+    assert type(outcome.returned) is float
+
+
 # Errors.
 
 
@@ -215,7 +253,7 @@ async def test_an_error_names_its_line(engine: Engine) -> None:
 
     assert caught.value.line == 3
     assert caught.value.excerpt == scenes.THIRD_LINE[engine.name].split("\n")[2]
-    assert caught.value.kind in ("TypeError", "AttributeError")
+    assert caught.value.kind in ("TypeError", "AttributeError", "Error")
 
 
 async def test_a_syntax_error_names_its_line_and_the_next_script_runs(engine: Engine) -> None:
@@ -237,7 +275,10 @@ async def test_a_text_that_closes_its_function_does_not_run(engine: Engine) -> N
 
 
 async def test_an_error_carries_what_was_printed(engine: Engine) -> None:
-    text = {"python3": "print('before')\nraise Exception('x')"}.get(engine.name, "console.log('before'); throw 'x';")
+    text = {
+        "python3": "print('before')\nraise Exception('x')",
+        "php": "echo 'before', PHP_EOL; throw new Exception('x');",
+    }.get(engine.name, "console.log('before'); throw 'x';")
 
     with pytest.raises(ScriptError) as caught:
         await play(engine, text)

@@ -17,6 +17,7 @@ CALLS = {
     "v8js": "return platform.api.get('deeper').content;",
     "nodejs": "return platform.api.get('deeper').then(function (r) { return r.content; });",
     "python3": "return platform.api.get('deeper')['content']",
+    "php": "return $platform['api']->get('deeper')['content'];",
 }
 
 
