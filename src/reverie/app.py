@@ -184,7 +184,7 @@ def script_engines(side_by_side: int) -> dict[str, Engine]:
 
     engines: list[Engine] = []
     if deno.available():
-        engines.append(deno.DenoEngine(size=side_by_side))
+        engines += [deno.DenoEngine(size=side_by_side), deno.DenoEngine(typed=True, size=side_by_side)]
     if nodejs.available():
         engines.append(nodejs.NodeEngine(size=side_by_side))
     if python.available():

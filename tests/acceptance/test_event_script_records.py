@@ -228,8 +228,8 @@ def test_the_languages_that_run_here_are_listed(stage: Stage) -> None:
     listed = stage.ask("GET", "system/script_type", expect=200).json["resource"]
 
     names = [one["name"] for one in listed]
-    assert names == ["nodejs", "php", "python", "python3", "v8js"]
-    assert {one["name"]: one["sandboxed"] for one in listed} == {name: name == "v8js" for name in names}
+    assert names == ["nodejs", "php", "python", "python3", "typescript", "v8js"]
+    assert {one["name"]: one["sandboxed"] for one in listed} == {name: name in ("v8js", "typescript") for name in names}
     assert [one["supports_inline_execution"] for one in listed] == [False] * len(names)
     assert stage.ask("GET", "system/script_type?as_list=true").json == {"resource": names}
     for name in names:

@@ -8,8 +8,14 @@ Scene = dict[str, str]
 
 
 def scene(v8js: str, python3: str, nodejs: str | None = None, *, php: str) -> Scene:
-    """A scene in all languages; both kinds of JavaScript share a text unless told otherwise."""
-    return {"v8js": v8js, "nodejs": v8js if nodejs is None else nodejs, "python3": python3, "php": php}
+    """A scene in all languages; all kinds of JavaScript share a text unless told otherwise."""
+    return {
+        "v8js": v8js,
+        "typescript": v8js,
+        "nodejs": v8js if nodejs is None else nodejs,
+        "python3": python3,
+        "php": php,
+    }
 
 
 def process_scene(nodejs: str, python3: str, *, php: str) -> Scene:

@@ -18,12 +18,19 @@ from reverie.scripting.engines import deno, nodejs, php, python
 from tests.contract import engine_scenes as scenes
 from tests.contract.engine_scenes import Scene
 
-AVAILABLE = {"v8js": deno.available, "nodejs": nodejs.available, "python3": python.available, "php": php.available}
-NAMES = ["v8js", "nodejs", "python3", "php"]
+AVAILABLE = {
+    "v8js": deno.available,
+    "typescript": deno.available,
+    "nodejs": nodejs.available,
+    "python3": python.available,
+    "php": php.available,
+}
+NAMES = ["v8js", "typescript", "nodejs", "python3", "php"]
 WITH_PROCESS = pytest.mark.parametrize("engine", ["nodejs", "python3", "php"], indirect=True)
 """v8js scripts have no process to end and no descriptor to write to."""
-WITH_JAVASCRIPT = pytest.mark.parametrize("engine", ["v8js", "nodejs"], indirect=True)
-V8JS = pytest.mark.parametrize("engine", ["v8js"], indirect=True)
+WITH_JAVASCRIPT = pytest.mark.parametrize("engine", ["v8js", "typescript", "nodejs"], indirect=True)
+V8JS = pytest.mark.parametrize("engine", ["v8js", "typescript"], indirect=True)
+TYPESCRIPT = pytest.mark.parametrize("engine", ["typescript"], indirect=True)
 NODEJS = pytest.mark.parametrize("engine", ["nodejs"], indirect=True)
 PHP = pytest.mark.parametrize("engine", ["php"], indirect=True)
 PYTHON3 = pytest.mark.parametrize("engine", ["python3"], indirect=True)
@@ -33,8 +40,8 @@ Host = Callable[[str, dict[str, JSON]], Awaitable[JSON]]
 
 def make(name: str, *, size: int = 2, recycle: int = 1000) -> Engine:
     match name:
-        case "v8js":
-            return deno.DenoEngine(size=size, recycle=recycle)
+        case "v8js" | "typescript":
+            return deno.DenoEngine(typed=name == "typescript", size=size, recycle=recycle)
         case "nodejs":
             return nodejs.NodeEngine(size=size, recycle=recycle)
         case "php":

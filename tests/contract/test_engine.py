@@ -12,6 +12,7 @@ from tests.contract.engine_stage import (
     NODEJS,
     PHP,
     PYTHON3,
+    TYPESCRIPT,
     WITH_JAVASCRIPT,
     WITH_PROCESS,
     Platform,
@@ -187,6 +188,27 @@ async def test_python_scripts_import_from_the_whole_standard_library(engine: Eng
     text = "import wave, email.mime.text, concurrent.futures, encodings.idna\nreturn wave.__name__"
 
     assert (await play(engine, text)).returned == "wave"
+
+
+@TYPESCRIPT
+async def test_types_are_taken_off_and_lines_stay(engine: Engine) -> None:
+    text = "interface Row { name: string }\nconst rows: Row[] = [{name: 'a'}];\n\nthrow new Error(rows[0]!.name);"
+
+    with pytest.raises(ScriptError) as caught:
+        await play(engine, text)
+
+    assert (caught.value.message, caught.value.line) == ("a", 4)
+    assert (await play(engine, "const twice = <T,>(a: T): T[] => [a, a]; return twice<number>(2);")).returned == [2, 2]
+
+
+@TYPESCRIPT
+async def test_enums_and_parameter_properties_run_and_their_errors_name_no_wrong_line(engine: Engine) -> None:
+    text = "enum Size { S, L }\nclass Box { constructor(readonly size: Size) {} }\n"
+
+    assert (await play(engine, text + "return new Box(Size.L).size;")).returned == 1
+    with pytest.raises(ScriptError) as caught:
+        await play(engine, text + "\nthrow new Error(Size[Size.S]);")
+    assert (caught.value.message, caught.value.line) == ("S", None)
 
 
 @PHP

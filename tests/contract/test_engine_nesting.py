@@ -15,6 +15,7 @@ pytestmark = pytest.mark.anyio
 DEEPEST = 3
 CALLS = {
     "v8js": "return platform.api.get('deeper').content;",
+    "typescript": "return platform.api.get('deeper').content as string;",
     "nodejs": "return platform.api.get('deeper').then(function (r) { return r.content; });",
     "python3": "return platform.api.get('deeper')['content']",
     "php": "return $platform['api']->get('deeper')['content'];",

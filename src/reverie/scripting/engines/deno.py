@@ -1,4 +1,4 @@
-"""v8js: synchronous JavaScript on Deno, with every permission denied."""
+"""v8js and typescript: synchronous scripts on Deno, with every permission denied."""
 
 from __future__ import annotations
 
@@ -39,16 +39,29 @@ def _arguments(memory: int, runner: str) -> list[str]:
 
 
 class DenoEngine(Pool):
-    """Every run in a fresh realm; the process is the wall, and it can do nothing but talk to us."""
+    """Every run in a fresh realm; the process is the wall, and it can do nothing but talk to us.
 
-    def __init__(self, *, size: int = 2, recycle: int = 1000) -> None:
-        self.name = "v8js"
-        self.label = "V8Js"
-        self.description = "Server-side JavaScript handler using the V8js engine."
+    Args:
+        typed: the scripts are TypeScript: their types are taken off, and not checked.
+    """
+
+    def __init__(self, *, typed: bool = False, size: int = 2, recycle: int = 1000) -> None:
+        self.name = "typescript" if typed else "v8js"
+        self.label = "TypeScript" if typed else "V8Js"
+        self.description = (
+            "Server-side TypeScript handler; types are taken off before the script runs."
+            if typed
+            else "Server-side JavaScript handler using the V8js engine."
+        )
         self.sandboxed = True
         path = binary()
         program = Program(
-            path=path, arguments=_arguments, runner="runner.js", place="stdio", prints=False, overhead=192
+            path=path,
+            arguments=lambda memory, runner: [*_arguments(memory, runner), *(["typescript"] if typed else [])],
+            runner="runner.js",
+            place="stdio",
+            prints=False,
+            overhead=192,
         )
         missing = "Deno is not installed for this machine."
         super().__init__(program if path else None, missing=missing, size=size, recycle=recycle)

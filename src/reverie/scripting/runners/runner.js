@@ -1,7 +1,8 @@
-// Runs v8js scripts: every run in a fresh realm, over frames on stdin and stdout (see wire.py).
+// Runs v8js and, when told so, typescript scripts: every run in a fresh realm, over frames on stdin and stdout (see wire.py).
 // Started with every permission denied. Only text crosses into a realm: `realm` below is compiled inside it, and the one
 // function of ours that it gets stays in its closure. So no object of this file's world can be reached by a script.
 import vm from "node:vm";
+import { stripTypeScriptTypes } from "node:module";
 import { setImmediate } from "node:timers";
 
 // Compiled and called inside the realm. `exchange(text)` sends a frame and gives the answer, for a call.
@@ -184,6 +185,7 @@ const LARGEST = 64 << 20; // bytes of a message
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const compiled = new Map();
+const TYPED = Deno.args.includes("typescript");
 let current = null;
 
 function send(text) {
@@ -230,15 +232,36 @@ function freshRealm() {
 function compile(text) {
   let entry = compiled.get(text);
   if (entry !== undefined) return entry;
+  let plain = { text, filename: "script.js" };
   try {
-    new Function("event", "platform", text); // a body that closes its own function is none
-    entry = { script: new vm.Script(wrapped(text) + "\n})", { filename: "script.js" }), error: null };
+    if (TYPED) plain = untyped(text);
+    new Function("event", "platform", plain.text); // a body that closes its own function is none
+    entry = { script: new vm.Script(wrapped(plain.text) + "\n})", { filename: plain.filename }), error: null };
   } catch (error) {
-    entry = { script: null, error: { type: "error", kind: error.name, message: error.message, line: faulty(text) } };
+    const line = "line" in error ? error.line : faulty(plain.text);
+    entry = { script: null, error: { type: "error", kind: error.name, message: error.message, line } };
   }
   compiled.set(text, entry);
   if (compiled.size > KEPT) compiled.delete(compiled.keys().next().value);
   return entry;
+}
+
+// The script without its types. Types alone become blanks, so that lines stay; enums and the like are code, and move the
+// lines, so such a script bears a name by which errors do not tell any.
+function untyped(text) {
+  try {
+    return { text: stripTypeScriptTypes(text), filename: "script.js" };
+  } catch {
+    try {
+      return { text: stripTypeScriptTypes(text, { mode: "transform" }), filename: "moved.js" };
+    } catch (error) {
+      const [first, ...rest] = error.message.split("\n");
+      const place = /:(\d+):\d+$/.exec(rest.join("\n"));
+      const told = new SyntaxError(first.replace(/^SyntaxError: /, ""));
+      told.line = place === null ? null : Number(place[1]);
+      throw told;
+    }
+  }
 }
 
 function wrapped(text) {
@@ -285,7 +308,7 @@ globalThis.addEventListener("unhandledrejection", (told) => {
   current.inside.fail(told.reason);
 });
 current = freshRealm();
-send(JSON.stringify({ type: "ready", version: Deno.version.v8 }));
+send(JSON.stringify({ type: "ready", version: TYPED ? Deno.version.typescript : Deno.version.v8 }));
 for (;;) {
   const last = await perform(receive());
   current.alive = false;
