@@ -121,7 +121,7 @@ class Queue:
                 return None
             case "sync":
                 return await self._push_sync(job, run_now)
-            case "database":
+            case "database" | "redis":
                 await self.ledger.create_many([job])
                 await self.announce(job)
                 return job
