@@ -10,11 +10,15 @@ import pytest
 
 from reverie.jobs.queue import Queue
 from reverie.model import Job
+from tests.redis_server import sqlite_redis_queue
 from tests.unit.jobs.scene import MovingClock, sqlite_queue
 
 Opener = Callable[[Path, MovingClock], AbstractAsyncContextManager[Queue]]
 
-PAIRS: dict[str, Opener] = {"sqlite+database": sqlite_queue}
+PAIRS: dict[str, Opener] = {
+    "sqlite+database": sqlite_queue,
+    "sqlite+redis": sqlite_redis_queue,
+}
 
 
 @pytest.fixture
