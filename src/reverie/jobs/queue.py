@@ -139,6 +139,11 @@ class Queue:
         for connection, queue in {(job.connection, job.queue) for job in jobs}:
             await self.transport.announce(connection, queue)
 
+    async def announce_to_all(self) -> None:
+        """Wake every worker, whatever it serves, as when an operator has told something to all."""
+        for name in self.connections.names():
+            await self.transport.announce(name, self.connections.first_queue(name))
+
     # -- claimed
 
     async def claim(
