@@ -24,7 +24,7 @@ from reverie.jobs.connections import Connections
 from reverie.jobs.desk import Desk
 from reverie.jobs.queue import Queue
 from reverie.jobs.signals import Signals
-from reverie.jobs.work import Report, WorkerOptions
+from reverie.jobs.work import Report, Stop, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
@@ -291,7 +291,22 @@ def _plain(value: object) -> JSON:
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, report: Callable[[Report], None]) -> int:
-    """Serve queues until the options or SIGTERM say stop; the exit code."""
+    """`work_until` something says stop; the exit code."""
+    return (await work_until(settings, options, report)).exit_code
+
+
+async def work_until(
+    settings: Settings,
+    options: WorkerOptions,
+    report: Callable[[Report], None],
+    *,
+    stale: Callable[[], bool] | None = None,
+) -> Stop:
+    """Serve queues until the options, an operator or SIGTERM say stop; why it stopped.
+
+    Args:
+        stale: asked once a second whether the settings are others by now; then the worker ends after its jobs.
+    """
     # As many children as jobs: a job that waited for a child would use up its time limit.
     async with build(settings, side_by_side=options.concurrency) as platform:
         worker = Worker(
@@ -306,8 +321,18 @@ async def run_worker(settings: Settings, options: WorkerOptions, report: Callabl
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, worker.drain)
-        stop = await worker.run()
-        return stop.exit_code
+        watching = asyncio.create_task(_retire_when(stale, worker, platform.clock)) if stale else None
+        try:
+            return await worker.run()
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+
+async def _retire_when(stale: Callable[[], bool], worker: Worker, clock: Clock) -> None:
+    while not stale():
+        await clock.sleep(1)
+    worker.retire()
 
 
 @contextlib.asynccontextmanager

@@ -108,7 +108,7 @@ class Worker:
         try:
             stop = await self._turns()
             await self._finish_runs()
-            return stop
+            return Stop.DRAINED if stop is Stop.RESTART and self._drain_until is not None else stop
         finally:
             for task in tasks:
                 task.cancel()
@@ -127,6 +127,11 @@ class Worker:
         if self._drain_until is None:
             self._drain_until = self._clock.monotonic() + self._options.grace
             self._log.info("worker.draining", running=len(self._runs))
+        self._stir.set()
+
+    def retire(self) -> None:
+        """Claim nothing more, and end when what runs has ended, however long that takes."""
+        self._obedience.orders.leave = Stop.RESTART
         self._stir.set()
 
     async def _join(self) -> None:
