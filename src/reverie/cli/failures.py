@@ -91,12 +91,13 @@ async def all_failed(settings: Settings) -> list[Job]:
 
 
 async def _failed_in(queue: Queue, name: str | None) -> list[Job]:
+    """Those that a worker has failed: what failed on a ``sync`` connection was told to its caller."""
     jobs: list[Job] = []
     while True:
         page = await queue.ledger.find(JobFilter(status=JobStatus.FAILED, queue=name), limit=_PAGE, offset=len(jobs))
         jobs += page
         if len(page) < _PAGE:
-            return jobs
+            return [job for job in jobs if not queue.connections.is_sync(job.connection)]
 
 
 def show_failed(jobs: Sequence[Job], *, as_json: bool) -> None:
