@@ -21,9 +21,11 @@ from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
+from reverie.jobs.desk import Desk
 from reverie.jobs.queue import Queue
+from reverie.jobs.signals import Signals
 from reverie.jobs.transport import Broker
-from reverie.jobs.work import Report, WorkerOptions
+from reverie.jobs.work import Report, Stop, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
@@ -67,13 +69,9 @@ async def build(
     Raises:
         SettingsError: there is no store where the settings say, or it is of another version.
     """
-    if not is_current(settings.store_path):
-        raise SettingsError([f"{settings.store_path}: there is no store of this version; reverie migrate makes one"])
     clock = SystemClock()
-    database = SqliteDatabase(settings.store_path)
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(database.close)
-        store = Store(database, Sealer(settings.secret_key or secret_from(settings.data_dir)), clock)
+        store = await stack.enter_async_context(_open_store(settings, clock))
         memory = Memory(store, look_every=OTHERS_SEEN_WITHIN)
         auth = Auth(memory, store)
         stack.push_async_callback(auth.close)
@@ -103,6 +101,17 @@ async def build(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
+    if not is_current(settings.store_path):
+        raise SettingsError([f"{settings.store_path}: there is no store of this version; reverie migrate makes one"])
+    database = SqliteDatabase(settings.store_path)
+    try:
+        yield Store(database, Sealer(settings.secret_key or secret_from(settings.data_dir)), clock)
+    finally:
+        await database.close()
 
 
 async def _keep_looking(platform: Platform) -> None:
@@ -303,22 +312,71 @@ def _plain(value: object) -> JSON:
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, report: Callable[[Report], None]) -> int:
-    """Serve queues until the options or SIGTERM say stop; the exit code."""
+    """`work_until` something says stop; the exit code."""
+    return (await work_until(settings, options, report)).exit_code
+
+
+async def work_until(
+    settings: Settings,
+    options: WorkerOptions,
+    report: Callable[[Report], None],
+    *,
+    stale: Callable[[], bool] | None = None,
+) -> Stop:
+    """Serve queues until the options, an operator or SIGTERM say stop; why it stopped.
+
+    Args:
+        stale: asked once a second whether the settings are others by now; then the worker ends after its jobs.
+    """
     # As many children as jobs: a job that waited for a child would use up its time limit.
     async with build(settings, side_by_side=options.concurrency) as platform:
-        worker = Worker(platform.queue, platform.queued.perform, options, platform.clock, on_report=report)
+        worker = Worker(
+            platform.queue,
+            platform.queued.perform,
+            options,
+            platform.clock,
+            on_report=report,
+            signals=Signals(platform.store, platform.clock),
+            languages=[*platform.runs.engines],
+        )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, worker.drain)
-        stop = await worker.run()
-        return stop.exit_code
+        watching = asyncio.create_task(_retire_when(stale, worker, platform.clock)) if stale else None
+        try:
+            return await worker.run()
+        finally:
+            if watching is not None:
+                watching.cancel()
+
+
+async def _retire_when(stale: Callable[[], bool], worker: Worker, clock: Clock) -> None:
+    while not stale():
+        await clock.sleep(1)
+    worker.retire()
+
+
+@contextlib.asynccontextmanager
+async def open_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """The queue and what belongs to it, without what runs scripts or answers calls: for the command line.
+
+    Raises:
+        SettingsError: there is no store where the settings say, or it is of another version.
+    """
+    clock = SystemClock()
+    async with _open_store(settings, clock) as store:
+        queue = job_queue(settings, store, clock)
+        try:
+            yield Desk(queue=queue, signals=Signals(store, clock), store=store, clock=clock)
+        finally:
+            await queue.close()
 
 
 @contextlib.asynccontextmanager
 async def open_queue(settings: Settings) -> AsyncIterator[Queue]:
-    """The queue alone, for the command line."""
-    async with build(settings, scripts=False) as platform:
-        yield platform.queue
+    """The queue alone."""
+    async with open_desk(settings) as desk:
+        yield desk.queue
 
 
 async def table_names(platform: Platform, service: str) -> Sequence[str]:

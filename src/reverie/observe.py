@@ -25,6 +25,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "worker.started": "a worker serves its queues",
     "worker.draining": "a worker claims nothing more and lets what runs end",
     "worker.stopped": "a worker ended",
+    "worker.told": "an operator told a worker to take nothing, to go on, or to end",
     "worker.store_away": "a worker cannot reach the store, and tries again",
     "lease.not_renewed": "a worker could not hold on to jobs in time; others may take them",
     "job.failed": "a job has failed for good",

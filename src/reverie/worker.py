@@ -13,7 +13,7 @@ import os
 import random
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -31,6 +31,8 @@ from reverie.jobs.process import memory_in_use, worker_name
 from reverie.jobs.queue import Queue
 from reverie.jobs.retry import gives_up
 from reverie.jobs.settle import finished, lease_of, released, skipped
+from reverie.jobs.signals import Obedience, Signals
+from reverie.jobs.stopping import Tally, counts_each, reason_to_stop, room
 from reverie.jobs.tending import tend
 from reverie.jobs.verdict import TriedTooOften, judge, tries_of
 from reverie.jobs.work import Done, Perform, Performed, Report, Skipped, Step, Stop, WorkerOptions
@@ -39,8 +41,6 @@ LONELY_FROM: Final = 2
 """Crashes after which a job runs without neighbours."""
 FRESH_FOR: Final = 1 / 3
 """Part of a lease in which a claim cannot have been lost yet."""
-MOST_UNSETTLED: Final = 64
-"""Runs that may wait for the store beside those that run."""
 SETTLE_WITHIN: Final = 5.0
 """Seconds at most for handing over results at the end; what is not taken by then is found by its lease."""
 
@@ -52,6 +52,8 @@ class Worker:
         perform: resolves and runs one job.
         on_report: told of every step, for the lines of the command line.
         memory: MiB in use by this process.
+        signals: what operators say; None: nobody says anything.
+        languages: of the scripts that run here, for `signals`.
     """
 
     def __init__(
@@ -63,6 +65,8 @@ class Worker:
         *,
         on_report: Callable[[Report], None] = lambda report: None,
         memory: Callable[[], float] = memory_in_use,
+        signals: Signals | None = None,
+        languages: Sequence[str] = (),
     ) -> None:
         self._queue = queue
         self._perform = perform
@@ -77,12 +81,11 @@ class Worker:
         self._lonely: list[Held] = []
         self._ahead: deque[Held] = deque()  # claimed, not begun: they cost nothing when they are lost
         self._pace = Pace(options.concurrency)
-        self._busy = 0  # runs being performed; those that only wait for the store leave their place to others
-        self._taken = 0
-        self._ended = 0
-        self._empty = False
-        self._slept = False
-        self._born = self._last_job = self._next_start = clock.monotonic()
+        now = clock.monotonic()
+        self._tally = Tally(born=now, last_job=now, next_start=now)
+        self._obedience = Obedience(
+            signals, self.name, clock, force=options.force, restarts=not options.listens, languages=languages
+        )
         self._stir = asyncio.Event()
         self._drain_until: float | None = None
         self._handover = Handover(queue, clock, worker=self.name, pause=options.sleep)
@@ -92,18 +95,20 @@ class Worker:
 
     async def run(self) -> Stop:
         """Serve until `drain` is called or an option says stop; why it stopped. Survives a store that is away."""
-        self._born = self._last_job = self._clock.monotonic()
+        self._tally.born = self._tally.last_job = self._clock.monotonic()
         await self._handover.patiently(self._join)
         tasks = [
             asyncio.create_task(self._watch()),
-            asyncio.create_task(tend(self._queue, self._options, self._clock, on_freed=self._stir.set)),
+            asyncio.create_task(
+                tend(self._queue, self._options, self._clock, on_freed=self._stir.set, heed=self._heed)
+            ),
         ]
         for task in tasks:
             task.add_done_callback(self._helper_ended)
         try:
             stop = await self._turns()
             await self._finish_runs()
-            return stop
+            return Stop.DRAINED if stop is Stop.RESTART and self._drain_until is not None else stop
         finally:
             for task in tasks:
                 task.cancel()
@@ -124,10 +129,16 @@ class Worker:
             self._log.info("worker.draining", running=len(self._runs))
         self._stir.set()
 
+    def retire(self) -> None:
+        """Claim nothing more, and end when what runs has ended, however long that takes."""
+        self._obedience.orders.leave = Stop.RESTART
+        self._stir.set()
+
     async def _join(self) -> None:
         options = self._options
         here = WorkerRecord(name=self.name, host=socket.gethostname(), process=os.getpid())
         await self._queue.ledger.register(replace(here, connection=options.connection, queues=options.queues))
+        await self._obedience.begin(self._queue.ledger.workers)
         await self._queue.transport.join(self.name, connection=options.connection, queues=options.queues)
         loop = asyncio.get_running_loop()
         self._keeper = LeaseKeeper(
@@ -145,36 +156,25 @@ class Worker:
             await asyncio.to_thread(self._keeper.close)
         with contextlib.suppress(QueueUnavailable):
             await self._queue.ledger.bury(self.name)
+        await self._obedience.end()
         await self._queue.transport.leave()
-        self._log.info("worker.stopped", jobs=self._ended)
+        self._log.info("worker.stopped", jobs=self._tally.ended)
 
     async def _turns(self) -> Stop:
-        while True:
+        while (stop := self._reason_to_stop()) is None:
             self.turned_at = self._clock.monotonic()
             self._stir.clear()
             try:
-                took = await self._take()
-                if (stop := self._reason_to_stop()) is not None:
-                    return stop
-                if not took:
+                if not await self._take() and self._reason_to_stop() is None:
                     await self._idle()
             except QueueUnavailable as error:
                 await self._handover.after_trouble(error)
+        return stop
 
     def _reason_to_stop(self) -> Stop | None:
-        """The first that holds, in the contract's order."""
-        options, now = self._options, self._clock.monotonic()
-        quiet = not self._runs
-        reasons = (
-            (self._drain_until is not None, Stop.DRAINED),
-            (options.memory > 0 and self._memory() >= options.memory, Stop.MEMORY),
-            (options.once and quiet and (self._taken > 0 or self._slept), Stop.ONCE),
-            (options.stop_when_empty and quiet and self._empty, Stop.EMPTY),
-            (0 < options.stop_when_empty_for <= now - self._last_job and quiet and self._empty, Stop.EMPTY),
-            (0 < options.max_time <= now - self._born, Stop.MAX_TIME),
-            (0 < options.max_jobs <= self._ended, Stop.MAX_JOBS),
-        )
-        return next((stop for holds, stop in reasons if holds), None)
+        leave = self._obedience.orders.leave if self._drain_until is None else Stop.DRAINED
+        now, quiet = self._clock.monotonic(), not self._runs
+        return reason_to_stop(self._options, self._tally, now, quiet=quiet, leave=leave, memory=self._memory)
 
     async def _finish_runs(self) -> None:
         """Wait for what runs; once draining, no longer than the grace, and then give the rest back."""
@@ -210,7 +210,7 @@ class Worker:
 
     async def _take(self) -> int:
         """Claim what fits and set it going; how many."""
-        if self._lonely and not self._busy:
+        if self._lonely and not self._tally.busy:
             self._go(self._lonely.pop(0), alone=True)
             return 1
         room = self._room()
@@ -224,8 +224,8 @@ class Worker:
             connection=options.connection,
             queues=options.queues,
         )
-        self._empty = not jobs
-        self._taken += len(jobs)
+        self._tally.empty = not jobs
+        self._tally.taken += len(jobs)
         for job in jobs:
             run = Held(job, self._clock.monotonic())
             self._runs[lease_of(job)] = run
@@ -237,7 +237,7 @@ class Worker:
 
     def _start_ahead(self) -> None:
         """Fill free places with what was claimed."""
-        while self._ahead and self._may_start() and self._busy < self._options.concurrency:
+        while self._ahead and self._may_start() and self._tally.busy < self._options.concurrency:
             self._go(self._ahead.popleft())
 
     def _may_start(self) -> bool:
@@ -246,43 +246,28 @@ class Worker:
         return self._drain_until is None and not lonely
 
     def _room(self) -> int:
-        options = self._options
-        if not self._may_start():
+        if self._obedience.orders.idle or not self._may_start():
             return 0
-        free, ahead = options.concurrency - self._busy, self._most_ahead()
-        if free < 1 and len(self._ahead) > ahead // 2:
-            return 0
-        # Runs that wait for the store do not hold a place, but they do not pile up without end either.
-        room = min(free + ahead - len(self._ahead), options.concurrency + MOST_UNSETTLED - len(self._runs))
-        if options.max_jobs:
-            room = min(room, options.max_jobs - self._taken)
-        if options.once:
-            room = min(room, 1 - self._taken)
-        if options.rest > 0:
-            room = min(room, 1 if self._clock.monotonic() >= self._next_start else 0)
-        return room
-
-    def _most_ahead(self) -> int:
-        """None where each job counts, or where another queue may come first at any moment."""
-        options = self._options
-        counted = options.once or options.max_jobs or options.rest
-        strict = options.queues is not None and len(options.queues) > 1
-        return 0 if counted or strict else self._pace.ahead()
+        now, ahead = self._clock.monotonic(), len(self._ahead)
+        most_ahead = 0 if counts_each(self._options) else self._pace.ahead()
+        return room(self._options, self._tally, now, runs=len(self._runs), ahead=ahead, most_ahead=most_ahead)
 
     async def _idle(self) -> None:
         """Wait until something stirs, or a job is due, or it is time to look again."""
         options = self._options
         pause = options.sleep * random.uniform(0.8, 1.2)
         if options.once:
-            pause = options.sleep
+            pause = max(0.0, self._tally.born + options.sleep - self._clock.monotonic())
         elif self._room() > 0:
             due = await self._queue.ledger.next_due(options.connection, options.queues)
             # What is due now and was not taken is held by somebody's ended lease, and a sweep comes soon.
             pause = pause if due is None else min(pause, max(due, 0.05))
         if options.rest > 0:
-            pause = min(pause, max(self._next_start - self._clock.monotonic(), 0.01))
+            pause = min(pause, max(self._tally.next_start - self._clock.monotonic(), 0.01))
         stirred = await self._stirred_within(pause)
-        self._slept = self._slept or not stirred
+        # However often something stirs, a worker that looks once does not stay for ever.
+        enough = options.once and self._clock.monotonic() >= self._tally.born + options.sleep
+        self._tally.slept = self._tally.slept or enough or not stirred
 
     async def _stirred_within(self, seconds: float) -> bool:
         if self._stir.is_set():
@@ -299,8 +284,8 @@ class Worker:
 
     def _go(self, run: Held, *, alone: bool = False) -> None:
         run.alone = alone
-        self._busy += 1
-        self._next_start = self._clock.monotonic() + self._options.rest
+        self._tally.busy += 1
+        self._tally.next_start = self._clock.monotonic() + self._options.rest
         run.task = asyncio.create_task(self._work_on(run))
 
     async def _work_on(self, run: Held) -> None:
@@ -310,7 +295,8 @@ class Worker:
             try:
                 settlement = await self._perform_and_judge(run)
             finally:
-                self._busy -= 1
+                self._tally.busy -= 1
+                self._tally.performed += 1
                 self._pace.note(self._clock.monotonic() - began)
                 run.settling = True
                 self._start_ahead()
@@ -374,9 +360,9 @@ class Worker:
         if self._keeper is not None:
             self._keeper.drop(lease)
         self._runs.pop(lease, None)
-        self._ended += 1
-        self._empty = False
-        self._last_job = self._clock.monotonic()
+        self._tally.ended += 1
+        self._tally.empty = False
+        self._tally.last_job = self._clock.monotonic()
         self._stir.set()
 
     def _drop_lost(self, lease: Lease) -> None:
@@ -397,4 +383,10 @@ class Worker:
     async def _watch(self) -> None:
         while True:
             await self._queue.transport.wait()
+            await self._heed()
+            self._stir.set()
+
+    async def _heed(self) -> None:
+        """Learn what operators want; what was claimed already is run all the same."""
+        if await self._obedience.look():
             self._stir.set()

@@ -8,6 +8,7 @@ from datetime import datetime
 
 import pytest
 
+from tests.acceptance.job_scenes import failed_list
 from tests.acceptance.script_stage import LANGUAGES, TABLE, Scene, Stage, each_stage, error, scene
 from tests.acceptance.server import Answer, JSONValue
 
@@ -261,7 +262,9 @@ def test_on_a_sync_connection_the_work_is_done_with_the_answer_and_a_throw_is_th
 
     assert (done.status, done.body, stage.names()) == (202, ACCEPTED, ["done"])
     assert (refused.status, error(refused)["message"]) == (409, "no")
-    assert jobs_of(stage, throws) == []
+    [job] = jobs_of(stage, throws)
+    assert (job["status"], job["attempt_count"], job["error"]["message"]) == ("failed", 1, "no")
+    assert job["id"] not in {entry["id"] for entry in failed_list(stage.server)}
 
 
 @languages

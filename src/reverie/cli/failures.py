@@ -1,24 +1,85 @@
-"""Failed scripts, listed and tried again."""
+"""``reverie queue failed|retry|forget|flush|prune-failed``: failed scripts, listed, tried again and cleared away."""
 
 from __future__ import annotations
 
-import json
+import math
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from reverie.cli.options import Misuse, Number, as_json, at_desk, command
+from reverie.cli.tables import one_line, print_json, print_table
 from reverie.clock import text_of
+from reverie.errors import NotFound
 from reverie.jobs.ledger import JobFilter
 from reverie.model import JSON, Job, JobStatus
 
 if TYPE_CHECKING:
     from reverie.config import Settings
+    from reverie.jobs.desk import Desk
     from reverie.jobs.queue import Queue
 
 _PAGE = 500
+_AT_ONCE = 1000
+
+
+@command()
+@as_json
+@click.pass_obj
+def failed(config: Path | None, as_json: bool) -> None:
+    """List the failed scripts, newest first."""
+    show_failed(at_desk(config, lambda desk: _failed_in(desk.queue, None)), as_json=as_json)
+
+
+@command()
+@click.argument("ids", nargs=-1)
+@click.option("--queue", help="Retry every failed script of this queue.")
+@click.option("--range", "places", metavar="FROM-TO", help="Retry by place in the list of `queue failed`, from 1.")
+@click.pass_obj
+def retry(config: Path | None, ids: tuple[str, ...], queue: str | None, places: str | None) -> None:
+    """Run failed scripts again, now: IDS as `queue failed` shows them, or `all`."""
+    wanted = None if places is None else read_places(places)
+    if places is not None and wanted is None:
+        raise Misuse("--range takes two places with a dash between them, such as 1-5.")
+    for line in at_desk(config, lambda desk: retry_in(desk.queue, ids, queue, wanted)):
+        click.echo(line)
+
+
+@command()
+@click.argument("job_id", metavar="ID")
+@click.pass_obj
+def forget(config: Path | None, job_id: str) -> None:
+    """Delete one failed script; exit 1 when there is none with that ID."""
+    if not at_desk(config, lambda desk: _forget(desk, job_id)):
+        click.echo("No failed job matches the given ID.", err=True)
+        sys.exit(1)
+    click.echo(f"{job_id} is forgotten.")
+
+
+@command()
+@click.option("--hours", type=Number("hours", whole=False), help="Only those that failed at least so many hours ago.")
+@click.pass_obj
+def flush(config: Path | None, hours: float | None) -> None:
+    """Delete every failed script."""
+    click.echo(f"{at_desk(config, lambda desk: _purge(desk, hours))} failed jobs are deleted.")
+
+
+@command("prune-failed")
+@click.option(
+    "--hours",
+    type=Number("hours", whole=False),
+    default=24,
+    show_default=True,
+    help="Those that failed more than so many hours ago.",
+)
+@click.pass_obj
+def prune_failed(config: Path | None, hours: float) -> None:
+    """Delete the failed scripts that are old, and print how many."""
+    click.echo(f"{at_desk(config, lambda desk: _purge(desk, hours))} failed jobs are deleted.")
 
 
 async def all_failed(settings: Settings) -> list[Job]:
@@ -30,22 +91,25 @@ async def all_failed(settings: Settings) -> list[Job]:
 
 
 async def _failed_in(queue: Queue, name: str | None) -> list[Job]:
+    """Those that a worker has failed: what failed on a ``sync`` connection was told to its caller."""
     jobs: list[Job] = []
     while True:
         page = await queue.ledger.find(JobFilter(status=JobStatus.FAILED, queue=name), limit=_PAGE, offset=len(jobs))
         jobs += page
         if len(page) < _PAGE:
-            return jobs
+            return [job for job in jobs if not queue.connections.is_sync(job.connection)]
 
 
 def show_failed(jobs: Sequence[Job], *, as_json: bool) -> None:
     """Print a table, or a JSON list with message, line and excerpt of each error."""
     if as_json:
-        click.echo(json.dumps([_entry(job) for job in jobs], ensure_ascii=False))
+        print_json([_entry(job) for job in jobs])
     elif not jobs:
         click.echo("No failed jobs found.")
     else:
-        _print_table(jobs)
+        names = ("id", "connection", "queue", "class", "failed_at")
+        rows = ([*(str(entry[name]) for name in names), _reason(entry)] for entry in map(_entry, jobs))
+        print_table(("ID", "Connection", "Queue", "Class", "Failed At", "Error"), rows)
 
 
 def _entry(job: Job) -> dict[str, JSON]:
@@ -62,23 +126,8 @@ def _entry(job: Job) -> dict[str, JSON]:
     }
 
 
-def _print_table(jobs: Sequence[Job]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table("ID", "Connection", "Queue", "Class", "Failed At", "Error", box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
-    for job in jobs:
-        entry = _entry(job)
-        cells = (entry[name] for name in ("id", "connection", "queue", "class", "failed_at"))
-        table.add_row(*(Text(str(cell)) for cell in cells), Text(_reason(entry)))
-    # In a pipe nothing is folded: there a line is a job.
-    Console(width=None if sys.stdout.isatty() else 4000).print(table)
-
-
 def _reason(entry: dict[str, JSON]) -> str:
-    parts = [" ".join(str(entry["message"] or "").split())]
+    parts = [one_line(entry["message"])]
     if entry["line"] is not None:
         parts.append(f"line {entry['line']}")
     if entry["excerpt"]:
@@ -97,19 +146,42 @@ def read_places(text: str) -> range | None:
 async def retry_failed(
     settings: Settings, ids: Sequence[str], queue_name: str | None, places: range | None
 ) -> list[str]:
-    """Retry what was asked for; a line for each job, and for each id that is none of a failed job."""
+    """`retry_in` the queue of the settings."""
     from reverie.app import open_queue
 
     async with open_queue(settings) as queue:
-        wanted = dict.fromkeys(one for one in ids if one != "all")
-        if "all" in ids or queue_name is not None or places is not None:
-            listed = await _failed_in(queue, queue_name)
-            chosen = listed if places is None else [job for at, job in enumerate(listed, 1) if at in places]
-            wanted |= dict.fromkeys(job.id for job in chosen)
-        retried = {job.id: job for job in await queue.retry(list(wanted))} if wanted else {}
+        return await retry_in(queue, ids, queue_name, places)
+
+
+async def retry_in(queue: Queue, ids: Sequence[str], queue_name: str | None, places: range | None) -> list[str]:
+    """Retry what was asked for; a line for each job, and for each id that is none of a failed job."""
+    wanted = dict.fromkeys(one for one in ids if one != "all")
+    if "all" in ids or queue_name is not None or places is not None:
+        listed = await _failed_in(queue, queue_name)
+        chosen = listed if places is None else [job for at, job in enumerate(listed, 1) if at in places]
+        wanted |= dict.fromkeys(job.id for job in chosen)
     if not wanted:
         return ["No retryable jobs found."]
+    retried = {job.id: job for job in await queue.retry(list(wanted))}
     return [
         f"{one} {retried[one].name} is due again." if one in retried else f"There is no failed job with id [{one}]."
         for one in wanted
     ]
+
+
+async def _forget(desk: Desk, job_id: str) -> bool:
+    try:
+        job = await desk.queue.ledger.get(job_id)
+    except NotFound:
+        return False
+    return job.status is JobStatus.FAILED and bool(await desk.queue.ledger.forget([job_id]))
+
+
+async def _purge(desk: Desk, hours: float | None) -> int:
+    """Delete what failed more than *hours* ago, or all; how many."""
+    before = math.inf if hours is None else desk.clock.now() - hours * 3600
+    total, gone = 0, _AT_ONCE
+    while gone == _AT_ONCE:
+        gone = await desk.queue.ledger.purge(status=JobStatus.FAILED, ended_before=before, limit=_AT_ONCE)
+        total += gone
+    return total

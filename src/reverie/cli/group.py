@@ -61,6 +61,7 @@ def read(config: Path | None, **overrides: str | int | None) -> Settings:
         "up": "reverie.cli.up:up",
         "serve": "reverie.cli.serve:serve",
         "queue": "reverie.cli.queue:queue",
+        "maintenance": "reverie.cli.workers:maintenance",
         "migrate": "reverie.cli.migrate:migrate",
         "user": "reverie.cli.user:user",
         "version": "reverie.cli.version:version",

@@ -1,11 +1,12 @@
-"""``reverie queue listen|work|failed|retry``, also spelled ``queue:listen``.
+"""``reverie queue``: its commands by name, and the two that work: ``listen`` and ``work``.
 
-A mistake in the use of these commands ends them with exit 1, before anything is done.
+``queue:listen`` is another spelling of ``queue listen``. A mistake in the use of these commands ends them with exit 1,
+before anything is done.
 """
 
 from __future__ import annotations
 
-import math
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,84 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from reverie.cli.group import read
+from reverie.cli.options import Backoff, QueueGroup, command, number
 
 if TYPE_CHECKING:
     from reverie.config import Settings
-    from reverie.jobs.work import WorkerOptions
+    from reverie.jobs.work import Stop, WorkerOptions
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Misuse(click.UsageError):
-    """A mistake in the use of a queue command."""
-
-    exit_code = 1
-
-
-class _Command(click.Command):
-    """A command whose usage errors end with exit 1."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.UsageError as error:
-            raise Misuse(error.format_message(), error.ctx) from error
-
-
-class _Group(click.Group):
-    command_class = _Command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            raise Misuse(error.format_message(), error.ctx) from error
-
-
-class _Number(click.ParamType[int | float]):
-    """A number that is not negative."""
-
-    def __init__(self, name: str, *, whole: bool) -> None:
-        self.name = name
-        self._whole = whole
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | float:
-        try:
-            number: int | float = int(value) if self._whole else float(value)
-        except ValueError:
-            self.fail(f"{value!r} is not a {'whole ' if self._whole else ''}number.", param, ctx)
-        if number < 0 or not math.isfinite(number):
-            self.fail(f"{value!r} is not a number from 0 on.", param, ctx)
-        return number
-
-
-class _Backoff(click.ParamType[tuple[float, ...]]):
-    """Seconds with commas between them."""
-
-    name = "backoff"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        if isinstance(value, tuple):
-            return value
-        seconds = _Number("seconds", whole=False)
-        return tuple(float(seconds.convert(part, param, ctx)) for part in str(value).split(","))
-
-
-def _number(name: str, default: float, meaning: str, *, whole: bool = False) -> Callable[[F], F]:
-    """An option whose value may be left out: ``--tries`` alone means its default."""
-    given = int(default) if whole else default
-    return click.option(
-        f"--{name}",
-        type=_Number(name, whole=whole),
-        is_flag=False,
-        flag_value=given,
-        default=given,
-        show_default=True,
-        metavar=f"[{name.upper()}]",
-        help=meaning,
-    )
 
 
 def _common(*, tries: int) -> Callable[[F], F]:
@@ -105,23 +35,21 @@ def _common(*, tries: int) -> Callable[[F], F]:
             metavar="[QUEUE]",
             help="The queues to serve, with commas, the first one first.  [default: the connection's own]",
         ),
-        _number("delay", 0, "Seconds to wait before a failed script may run again."),
-        _number("memory", 128, "The memory limit in megabytes; 0 for none."),
-        _number("timeout", 60, "Seconds a script may run before timing out; 0 for ever."),
-        _number("sleep", 3, "Seconds to wait before looking for scripts again when there was none."),
-        _number(
-            "tries", tries, "Number of times to attempt a script before logging it failed; 0 for ever.", whole=True
-        ),
+        number("delay", 0, "Seconds to wait before a failed script may run again."),
+        number("memory", 128, "The memory limit in megabytes; 0 for none."),
+        number("timeout", 60, "Seconds a script may run before timing out; 0 for ever."),
+        number("sleep", 3, "Seconds to wait before looking for scripts again when there was none."),
+        number("tries", tries, "Number of times to attempt a script before logging it failed; 0 for ever.", whole=True),
         click.option(
             "--backoff",
-            type=_Backoff(),
+            type=Backoff(),
             is_flag=False,
             flag_value="0",
             default=(),
             metavar="[SECONDS,...]",
             help="Seconds to wait before each next attempt; the last one repeats.",
         ),
-        _number("rest", 0, "Seconds between the starts of two scripts."),
+        number("rest", 0, "Seconds between the starts of two scripts."),
         click.option("--name", default="default", help="Name of the worker."),
         click.option("--force", is_flag=True, help="Work in maintenance mode too."),
         click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each step."),
@@ -136,12 +64,7 @@ def _common(*, tries: int) -> Callable[[F], F]:
     return decorate
 
 
-@click.group(cls=_Group)
-def queue() -> None:
-    """Run queued scripts, and look after those that failed."""
-
-
-@queue.command()
+@command()
 @_common(tries=0)
 @click.pass_obj
 def listen(config: Path | None, /, **given: Any) -> None:
@@ -151,18 +74,21 @@ def listen(config: Path | None, /, **given: Any) -> None:
     """
     import msgspec
 
-    settings = msgspec.structs.replace(read(config), script_isolation="run")
-    code = _run(settings, _worker_options(settings, given), as_json=given["as_json"])
-    # A listener that is too large ends well and leaves its next start to a process manager.
-    sys.exit(0 if code == 12 else code)
+    while True:
+        told = Told(config)
+        settings = msgspec.structs.replace(told.settings, script_isolation="run")
+        options = _worker_options(settings, given, listens=True)
+        stop = _run(settings, options, as_json=given["as_json"], stale=told.otherwise)
+        if not (told.changed and stop.value == "restart"):
+            return  # one that is too large too ends well, and leaves its next start to a process manager
 
 
-@queue.command()
+@command()
 @click.option("--once", is_flag=True, help="Run one script, if there is one within --sleep, and end.")
 @click.option("--stop-when-empty", is_flag=True, help="End when the queue is empty.")
-@_number("stop-when-empty-for", 0, "End after so many seconds without a script; 0 for never.")
-@_number("max-jobs", 0, "End after so many scripts; 0 for never.", whole=True)
-@_number("max-time", 0, "End after so many seconds, between scripts; 0 for never.")
+@number("stop-when-empty-for", 0, "End after so many seconds without a script; 0 for never.")
+@number("max-jobs", 0, "End after so many scripts; 0 for never.", whole=True)
+@number("max-time", 0, "End after so many seconds, between scripts; 0 for never.")
 @click.option("--daemon", is_flag=True, hidden=True)
 @_common(tries=1)
 @click.pass_obj
@@ -172,10 +98,27 @@ def work(config: Path | None, /, **given: Any) -> None:
     CONNECTION is the name of a queue connection; without it, the default one.
     """
     settings = read(config)
-    sys.exit(_run(settings, _worker_options(settings, given), as_json=given["as_json"]))
+    sys.exit(_run(settings, _worker_options(settings, given), as_json=given["as_json"]).exit_code)
 
 
-def _worker_options(settings: Settings, given: dict[str, Any]) -> WorkerOptions:
+class Told:
+    """What the settings say, and whether they say something else by now."""
+
+    def __init__(self, config: Path | None) -> None:
+        self._config = config
+        self.settings = read(config)
+        self.changed = False
+
+    def otherwise(self) -> bool:
+        """Read them again; ones that cannot be used change nothing, since what runs goes on well."""
+        from reverie.errors import SettingsError
+
+        with contextlib.suppress(SettingsError):
+            self.changed = read(self._config) != self.settings
+        return self.changed
+
+
+def _worker_options(settings: Settings, given: dict[str, Any], *, listens: bool = False) -> WorkerOptions:
     """Raises UnknownConnection."""
     from reverie.jobs.connections import Connections
     from reverie.jobs.work import WorkerOptions
@@ -200,46 +143,48 @@ def _worker_options(settings: Settings, given: dict[str, Any]) -> WorkerOptions:
         max_jobs=given.get("max_jobs", 0),
         max_time=given.get("max_time", 0.0),
         max_crashes=settings.queue_crashes,
+        force=given["force"],
+        listens=listens,
     )
 
 
-def _run(settings: Settings, options: WorkerOptions, *, as_json: bool) -> int:
-    from reverie.app import run_worker
+def _run(settings: Settings, options: WorkerOptions, *, as_json: bool, stale: Callable[[], bool] | None = None) -> Stop:
+    from reverie.app import work_until
     from reverie.cli.loop import run_fast
     from reverie.cli.reports import printer
     from reverie.clock import SystemClock
     from reverie.observe import set_up
 
     set_up(settings.log_format)
-    code: int = run_fast(run_worker(settings, options, printer(as_json=as_json, now=SystemClock().now)))
-    return code
+    report = printer(as_json=as_json, now=SystemClock().now)
+    return run_fast(work_until(settings, options, report, stale=stale))
 
 
-@queue.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-@click.pass_obj
-def failed(config: Path | None, as_json: bool) -> None:
-    """List the failed scripts, newest first."""
-    import asyncio
-
-    from reverie.cli.failures import all_failed, show_failed
-
-    show_failed(asyncio.run(all_failed(read(config))), as_json=as_json)
-
-
-@queue.command()
-@click.argument("ids", nargs=-1)
-@click.option("--queue", help="Retry every failed script of this queue.")
-@click.option("--range", "places", metavar="FROM-TO", help="Retry by place in the list of `queue failed`, from 1.")
-@click.pass_obj
-def retry(config: Path | None, ids: tuple[str, ...], queue: str | None, places: str | None) -> None:
-    """Run failed scripts again, now: IDS as `queue failed` shows them, or `all`."""
-    import asyncio
-
-    from reverie.cli.failures import read_places, retry_failed
-
-    wanted = None if places is None else read_places(places)
-    if places is not None and wanted is None:
-        raise Misuse("--range takes two places with a dash between them, such as 1-5.")
-    for line in asyncio.run(retry_failed(read(config), ids, queue, wanted)):
-        click.echo(line)
+@click.group(
+    cls=QueueGroup,
+    lazy={
+        "listen": "reverie.cli.queue:listen",
+        "work": "reverie.cli.queue:work",
+        "restart": "reverie.cli.workers:restart",
+        "drain": "reverie.cli.workers:drain",
+        "failed": "reverie.cli.failures:failed",
+        "retry": "reverie.cli.failures:retry",
+        "forget": "reverie.cli.failures:forget",
+        "flush": "reverie.cli.failures:flush",
+        "prune-failed": "reverie.cli.failures:prune_failed",
+        "list": "reverie.cli.jobs:list_jobs",
+        "find": "reverie.cli.jobs:find",
+        "show": "reverie.cli.jobs:show",
+        "logs": "reverie.cli.jobs:logs",
+        "explain": "reverie.cli.jobs:explain",
+        "cancel": "reverie.cli.jobs:cancel",
+        "clear": "reverie.cli.queues:clear",
+        "monitor": "reverie.cli.queues:monitor",
+        "pause": "reverie.cli.queues:pause",
+        "resume": "reverie.cli.queues:resume",
+        "stats": "reverie.cli.queues:show_stats",
+        "doctor": "reverie.cli.queues:doctor",
+    },
+)
+def queue() -> None:
+    """Run queued scripts, look after those that failed, and see how the queue is."""

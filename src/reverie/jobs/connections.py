@@ -75,6 +75,11 @@ class Connections:
         except KeyError:
             raise UnknownConnection(wanted) from None
 
+    def is_sync(self, name: str) -> bool:
+        """Whether jobs of *name* run inside the call that queues them; no for a name that is not configured."""
+        known = self._by_name.get(name)
+        return known is not None and known.driver == "sync"
+
     def first_queue(self, name: str | None) -> str:
         """The queue that a worker of *name* serves before all others; of the default connection for None."""
         known = self._by_name.get(name or self.default)

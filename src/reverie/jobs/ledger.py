@@ -84,6 +84,7 @@ class Rate:
     Attributes:
         ended: runs that ended their job, `failed` among them.
         waited, ran: mean seconds from being due to the beginning, and from there to the end; None when unknown.
+        since: from when it counts, where that is later than asked for because so many ended; else None.
     """
 
     connection: str
@@ -92,6 +93,7 @@ class Rate:
     failed: int
     waited: float | None
     ran: float | None
+    since: float | None = None
 
 
 class Kept(NamedTuple):
@@ -103,14 +105,37 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobFilter:
-    """Which jobs to list; None does not filter. A WAITING filter leaves out DELAYED ones."""
+    """Which jobs to list; None does not filter. A WAITING filter leaves out DELAYED ones.
+
+    Attributes:
+        statuses: any of these; empty does not filter.
+        before, after: of the moment a job was queued. `ended_before`: of its end.
+        text: stands in the type or the message of its error, in whatever case.
+    """
 
     status: JobStatus | None = None
+    statuses: tuple[JobStatus, ...] = ()
     connection: str | None = None
     queue: str | None = None
     script: str | None = None
+    verb: str | None = None
+    service: str | None = None
     user_id: int | None = None
+    role_id: int | None = None
+    app_id: int | None = None
     before: float | None = None
+    after: float | None = None
+    ended_before: float | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who runs a job; `began` None until the script begins."""
+
+    worker: str
+    began: float | None
+    leased_until: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +253,10 @@ class Ledger(Protocol):
 
     async def resume(self, connection: str, queue: str) -> None: ...
 
+    async def paused(self) -> list[tuple[str, str]]:
+        """Connection and queue of each pause."""
+        ...
+
     async def register(self, worker: WorkerRecord) -> None:
         """Say that a worker is there."""
         ...
@@ -250,6 +279,14 @@ class Ledger(Protocol):
 
     async def attempts(self, job_id: str) -> list[Attempt]:
         """The runs of a job, oldest first."""
+        ...
+
+    async def holder(self, job_id: str) -> Holder | None:
+        """Who runs a job; None when nobody does."""
+        ...
+
+    async def ahead(self, job: Job) -> int:
+        """How many due jobs of its queue are taken before *job*, which waits; of very many, 100,000."""
         ...
 
     async def result(self, job_id: str) -> bytes | None:

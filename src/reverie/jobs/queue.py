@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reverie.clock import Clock
-from reverie.errors import LeaseLost, QueueUnavailable
+from reverie.errors import LeaseLost, QueueUnavailable, ReverieError
 from reverie.jobs.connections import Connections
 from reverie.jobs.ids import JobIds
 from reverie.jobs.ledger import Lease, Ledger, Settlement, Swept
-from reverie.jobs.settle import failed, finished, lease_of, released, skipped
+from reverie.jobs.settle import error_map, failed, finished, lease_of, released, skipped
 from reverie.jobs.transport import Broker, Transport
 from reverie.jobs.wakeups import Wakeups
 from reverie.model import JSON, Job, JobStatus
@@ -120,7 +120,7 @@ class Queue:
 
         Raises:
             UnknownConnection, QueueUnavailable
-            ReverieError: from the run, on a ``sync`` connection; nothing is kept of it then.
+            ReverieError: from the run, on a ``sync`` connection; the job is kept as failed.
         """
         job = self.make(draft)
         match self.connections.find(job.connection).driver:
@@ -136,15 +136,27 @@ class Queue:
     async def _push_sync(self, job: Job, run_now: Callable[[Job], Awaitable[object]] | None) -> Job:
         if run_now is None:
             raise QueueUnavailable(f"The [{job.connection}] queue connection cannot run jobs here.")
-        await run_now(job)
-        done = replace(job, status=JobStatus.DONE, attempts=1, finished_at=self._clock.now())
-        await self.ledger.create_many([done])
-        return done
+        try:
+            await run_now(job)
+        except ReverieError as error:
+            await self._keep_ended(job, JobStatus.FAILED, error_map(error, job=job))
+            raise
+        return await self._keep_ended(job, JobStatus.DONE, None)
+
+    async def _keep_ended(self, job: Job, status: JobStatus, error: JSON) -> Job:
+        ended = replace(job, status=status, attempts=1, finished_at=self._clock.now(), error=error)
+        await self.ledger.create_many([ended])
+        return ended
 
     async def announce(self, *jobs: Job) -> None:
         """Wake the workers for jobs that were stored by `Ledger.create`, after that transaction's commit."""
         for connection, queue in {(job.connection, job.queue) for job in jobs}:
             await self.transport.announce(connection, queue)
+
+    async def announce_to_all(self) -> None:
+        """Wake every worker, whatever it serves, as when an operator has told something to all."""
+        for name in self.connections.names():
+            await self.transport.announce(name, self.connections.first_queue(name))
 
     # -- claimed
 

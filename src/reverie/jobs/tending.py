@@ -1,10 +1,10 @@
-"""What every worker does beside its jobs: take back what others lost, and clear away what is old."""
+"""What every worker does beside its jobs: hear operators, take back what others lost, clear away what is old."""
 
 from __future__ import annotations
 
 import contextlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 from typing import Final
 
@@ -21,11 +21,24 @@ PURGE_EVERY: Final = 60.0
 log = structlog.get_logger()
 
 
-async def tend(queue: Queue, options: WorkerOptions, clock: Clock, *, on_freed: Callable[[], None]) -> None:
-    """Go on for ever; *on_freed* is called when jobs were taken back. A store that is away is tried again."""
+async def tend(
+    queue: Queue,
+    options: WorkerOptions,
+    clock: Clock,
+    *,
+    on_freed: Callable[[], None],
+    heed: Callable[[], Awaitable[None]],
+) -> None:
+    """Go on for ever. A store that is away is tried again.
+
+    Args:
+        on_freed: called when jobs were taken back.
+        heed: looks for what operators say.
+    """
     purge_at = clock.monotonic() + random.uniform(0.1, 1) * PURGE_EVERY
     while True:
         await clock.sleep(TEND_EVERY)
+        await heed()
         with contextlib.suppress(QueueUnavailable):
             swept = await queue.take_back(max_crashes=options.max_crashes)
             if swept.released or swept.crashed or swept.failed:

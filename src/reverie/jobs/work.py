@@ -28,6 +28,8 @@ class WorkerOptions:
         lease: a job is held this long at a time, renewed at a third of it.
         grace: how long running jobs may go on after `Worker.drain`.
         max_crashes: a job lost with its process this often has failed; counted apart from tries.
+        force: maintenance mode does not stop it from taking jobs.
+        listens: it is a listener: an order to restart does not end it, and too much memory only after a job.
     """
 
     name: str = "default"
@@ -49,6 +51,8 @@ class WorkerOptions:
     lease: float = 30.0
     grace: float = 30.0
     max_crashes: int = 3
+    force: bool = False
+    listens: bool = False
     retention: Retention = field(default_factory=Retention)
 
 
@@ -57,6 +61,7 @@ class Stop(StrEnum):
 
     DRAINED = "drained"
     MEMORY = "memory"
+    RESTART = "restart"
     ONCE = "once"
     EMPTY = "empty"
     MAX_TIME = "max-time"

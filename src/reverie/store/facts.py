@@ -1,4 +1,4 @@
-"""Facts of the instance by name: set-up link, time of the last restart order."""
+"""Facts of the instance by name: set-up link, what operators told the workers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,12 @@ async def put_fact(store: Store, name: str, value: str | None) -> None:
             await store.execute(insert(fact).values(name=name, value=value), connection)
 
     await store.write(work, settings=False)
+
+
+async def facts_named(store: Store, prefix: str) -> dict[str, str]:
+    """Every fact whose name begins with *prefix*, by name."""
+    rows = await store.fetch(select(fact).where(fact.c.name.startswith(prefix, autoescape=True)))
+    return {str(row["name"]): value for row in rows if isinstance(value := row["value"], str)}
 
 
 async def claim_fact(store: Store, name: str, value: str) -> str:

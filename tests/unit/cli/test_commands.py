@@ -90,6 +90,17 @@ def test_values_are_read() -> None:
         ("queue", "retry", "--range=5-1"),
         ("queue", "retry", "--range=0-1"),
         ("queue", "retry", "--range=x"),
+        ("queue", "forget"),
+        ("queue", "flush", "--hours=-1"),
+        ("queue", "prune-failed", "--hours=x"),
+        ("queue", "monitor"),
+        ("queue", "monitor", "default", "--max=-1"),
+        ("queue", "pause"),
+        ("queue", "resume", "slow", "--all"),
+        ("queue", "find"),
+        ("queue", "list", "--limit=x"),
+        ("queue", "cancel"),
+        ("queue", "drain", "--wait=-1"),
     ],
 )
 def test_a_mistake_in_the_use_of_a_queue_command_is_exit_1(arguments: tuple[str, ...]) -> None:
@@ -109,7 +120,7 @@ def test_the_commands_for_people_are_listed_and_the_children_are_not() -> None:
     shown = CliRunner().invoke(reverie, ["--help"]).output
 
     listed = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["up", "serve", "queue", "migrate", "user", "version"]
+    assert listed == ["up", "serve", "queue", "maintenance", "migrate", "user", "version"]
 
 
 @pytest.mark.parametrize(

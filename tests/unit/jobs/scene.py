@@ -13,10 +13,13 @@ from reverie.clock import Clock
 from reverie.jobs.connections import Connections
 from reverie.jobs.ledgers.sqlite import SqliteLedger
 from reverie.jobs.queue import Draft, Queue
+from reverie.jobs.signals import Signals
 from reverie.jobs.transports.database import DatabaseTransport
 from reverie.model import Job
+from reverie.sealing import Sealer
 from reverie.sqlite import SqliteDatabase
 from reverie.store.migrate import migrate
+from reverie.store.store import Store
 
 NOON = 1_714_644_000.0
 
@@ -86,6 +89,17 @@ async def sqlite_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
         yield queue
     finally:
         await queue.close()
+        await database.close()
+
+
+@asynccontextmanager
+async def signals_in(folder: Path, clock: Clock) -> AsyncIterator[Signals]:
+    """What operators say to the workers of *folder*, through a connection of its own."""
+    migrate(folder / "store.db")
+    database = SqliteDatabase(folder / "store.db", synchronous="NORMAL")
+    try:
+        yield Signals(Store(database, Sealer("s" * 32), clock), clock)
+    finally:
         await database.close()
 
 

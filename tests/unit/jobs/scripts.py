@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from reverie.clock import Clock
 from reverie.jobs.ledger import JobFilter
 from reverie.jobs.queue import Queue
+from reverie.jobs.signals import Signals
 from reverie.jobs.work import Done, Skipped, Stop, Turn, WorkerOptions
 from reverie.model import JobStatus
 from reverie.worker import Worker
@@ -47,9 +48,13 @@ class Scripts:
 
 @asynccontextmanager
 async def serving(
-    queue: Queue, scripts: Scripts, clock: Clock, options: WorkerOptions | None = None
+    queue: Queue,
+    scripts: Scripts,
+    clock: Clock,
+    options: WorkerOptions | None = None,
+    signals: Signals | None = None,
 ) -> AsyncIterator[Worker]:
-    worker = Worker(queue, scripts, options or WorkerOptions(sleep=1000), clock)
+    worker = Worker(queue, scripts, options or WorkerOptions(sleep=1000), clock, signals=signals)
     task = asyncio.create_task(worker.run())
     try:
         yield worker
@@ -60,9 +65,11 @@ async def serving(
         await task
 
 
-async def serve(queue: Queue, scripts: Scripts, clock: Clock, options: WorkerOptions) -> Stop:
-    """Serve until an option stops the worker."""
-    return await asyncio.wait_for(Worker(queue, scripts, options, clock).run(), 20)
+async def serve(
+    queue: Queue, scripts: Scripts, clock: Clock, options: WorkerOptions, signals: Signals | None = None
+) -> Stop:
+    """Serve until an option or an order stops the worker."""
+    return await asyncio.wait_for(Worker(queue, scripts, options, clock, signals=signals).run(), 20)
 
 
 async def statuses(queue: Queue) -> list[JobStatus]:

@@ -13,7 +13,9 @@ from reverie.clock import Clock
 from reverie.database import Connection, Database, DatabaseError, Row, Value
 from reverie.errors import NotFound, QueueUnavailable
 from reverie.jobs.finding import Finding
-from reverie.jobs.ledger import ENDED, Count, JobFilter, Rate, WorkerRecord
+from reverie.jobs.ledger import ENDED, Count, Holder, JobFilter, Rate, WorkerRecord
+from reverie.jobs.ledgers.sqlite_examine import examine
+from reverie.jobs.ledgers.sqlite_filter import conditions_of
 from reverie.model import JSON, Attempt, Job, JobStatus
 
 T = TypeVar("T")
@@ -24,13 +26,10 @@ COLUMNS: Final = (
 )
 """Of table `job`, in the order that `job_of` reads."""
 
-_WAITING = "status = 'waiting' AND due_at <= ?"
-_DELAYED = "status = 'waiting' AND due_at > ?"
-
 _PAYLOADS = "SELECT job_id, payload FROM job_payload WHERE job_id IN (SELECT value FROM json_each(?))"
 
 _ATTEMPTS = """
-SELECT number, started_at, ended_at, outcome, error FROM job_attempt WHERE job_id = ? ORDER BY epoch
+SELECT number, started_at, ended_at, outcome, error, worker, output FROM job_attempt WHERE job_id = ? ORDER BY epoch
 """
 
 _COUNTS = """
@@ -53,12 +52,26 @@ RETURNING id
 """
 
 
+_MOST_COUNTED: Final = 10_000
+"""Of very many that ended, so many are looked at."""
 _ENDED_SINCE = """
+WITH newest AS (
+    SELECT connection, queue, status, due_at, started_at, finished_at FROM job
+    WHERE status IN ('done', 'failed', 'skipped') AND finished_at IS NOT NULL AND finished_at > ?
+    ORDER BY finished_at DESC LIMIT ?
+)
 SELECT connection, queue, count(*), sum(status = 'failed'),
-       avg(max(started_at - due_at, 0)), avg(finished_at - started_at)
-FROM (SELECT * FROM job WHERE status IN ('done', 'failed', 'skipped') AND finished_at IS NOT NULL AND finished_at > ?
-      ORDER BY finished_at DESC LIMIT 10000)
-GROUP BY connection, queue ORDER BY connection, queue
+       avg(max(started_at - due_at, 0)), avg(finished_at - started_at),
+       (SELECT CASE WHEN count(*) >= ? THEN min(finished_at) END FROM newest)
+FROM newest GROUP BY connection, queue ORDER BY connection, queue
+"""
+
+# In the order of the index by which jobs are claimed; ids grow with age.
+_AHEAD = """
+SELECT count(*) FROM (
+    SELECT 1 FROM job WHERE status = 'waiting' AND connection = ? AND queue = ? AND due_at <= ?
+    AND (priority > ? OR (priority = ? AND (due_at, id) < (?, ?))) LIMIT 100000
+)
 """
 
 _CLEAR = """
@@ -115,13 +128,15 @@ class SqliteRecords:
                 ended_at=number(row[2]),
                 outcome=str(row[3]),
                 error=_json(row[4]),
+                worker=str(row[5] or ""),
+                output=str(row[6] or ""),
             )
             for row in await self._rows(_ATTEMPTS, (job_id,))
         ]
 
     async def find(self, where: JobFilter, *, limit: int = 100, offset: int = 0) -> list[Job]:
         now = self._clock.now()
-        conditions, values = _conditions(where, now)
+        conditions, values = conditions_of(where, now)
         # By the time of its end, where an index has that order; ids grow with age.
         order = "finished_at DESC, id DESC" if where.status in ENDED else "id DESC"
         sql = f"SELECT {COLUMNS} FROM job {conditions} ORDER BY {order} LIMIT ? OFFSET ?"  # noqa: S608 - ours, all of it
@@ -148,16 +163,29 @@ class SqliteRecords:
                 failed=int(number(row[3])),
                 waited=None if row[4] is None else number(row[4]),
                 ran=None if row[5] is None else number(row[5]),
+                since=None if row[6] is None else number(row[6]),
             )
-            for row in await self._rows(_ENDED_SINCE, (since,), quick=False)
+            for row in await self._rows(_ENDED_SINCE, (since, _MOST_COUNTED, _MOST_COUNTED), quick=False)
         ]
 
     async def result(self, job_id: str) -> bytes | None:
         rows = await self._rows("SELECT result FROM job_result WHERE job_id = ?", (job_id,))
         return _bytes(rows[0][0]) if rows else None
 
+    async def holder(self, job_id: str) -> Holder | None:
+        sql = "SELECT worker, started_at, leased_until FROM job WHERE id = ? AND status = 'running'"
+        for worker, began, until in await self._rows(sql, (job_id,)):
+            return Holder(
+                worker=str(worker), began=None if began is None else number(began), leased_until=number(until)
+            )
+        return None
+
+    async def ahead(self, job: Job) -> int:
+        values = (job.connection, job.queue, self._clock.now(), job.priority, job.priority, job.due_at, job.id)
+        return int(number((await self._rows(_AHEAD, values, quick=False))[0][0]))
+
     async def examine(self) -> list[Finding]:
-        return []
+        return await examine(self._database, self._clock.now())
 
     # -- queues and workers
 
@@ -167,6 +195,10 @@ class SqliteRecords:
 
     async def resume(self, connection: str, queue: str) -> None:
         await self._execute("DELETE FROM queue_pause WHERE connection = ? AND queue = ?", (connection, queue))
+
+    async def paused(self) -> list[tuple[str, str]]:
+        rows = await self._rows("SELECT connection, queue FROM queue_pause ORDER BY connection, queue", ())
+        return [(str(row[0]), str(row[1])) for row in rows]
 
     async def register(self, worker: WorkerRecord) -> None:
         now = self._clock.now()
@@ -239,29 +271,6 @@ async def _forget_parts(connection: Connection, ids: Sequence[str]) -> None:
     named = [(job_id,) for job_id in ids]
     for table in ("job_payload", "job_attempt", "job_result"):
         await connection.execute_many(f"DELETE FROM {table} WHERE job_id = ?", named)  # noqa: S608 - our own names
-
-
-def _conditions(where: JobFilter, now: float) -> tuple[str, list[Value]]:
-    parts: list[str] = []
-    values: list[Value] = []
-    if where.status in (JobStatus.WAITING, JobStatus.DELAYED):
-        parts.append(_WAITING if where.status is JobStatus.WAITING else _DELAYED)
-        values.append(now)
-    elif where.status is not None:
-        # The second half says nothing new, but shows SQLite that the partial index holds every such row.
-        parts.append("status = ? AND finished_at IS NOT NULL" if where.status in ENDED else "status = ?")
-        values.append(where.status.value)
-    for condition, value in (
-        ("connection = ?", where.connection),
-        ("queue = ?", where.queue),
-        ("script = ?", where.script),
-        ("user_id = ?", where.user_id),
-        ("created_at < ?", where.before),
-    ):
-        if value is not None:
-            parts.append(condition)
-            values.append(value)
-    return (f"WHERE {' AND '.join(parts)}" if parts else ""), values
 
 
 def job_of(row: Row, now: float) -> Job:

@@ -16,7 +16,7 @@ import os
 import socket
 import time
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from reverie.database import Database, DatabaseError
 from reverie.jobs.finding import Finding
@@ -25,6 +25,8 @@ LOOK_EVERY: Final = 0.25
 """Seconds between two looks at the database while nobody wakes us."""
 LONGEST_ADDRESS: Final = 100
 """Bytes of a path that fit into a socket's address on every system."""
+LONGEST_NAME: Final = 60
+"""Characters of the name of a worker."""
 FRESH: Final = 100_000_000
 """Nanoseconds in which a folder can change twice and show the same time."""
 
@@ -157,7 +159,25 @@ class DatabaseTransport:
                 os.unlink(name, dir_fd=self._folder_fd)
 
     async def examine(self) -> list[Finding]:
-        return []
+        try:
+            names = os.listdir(self._folder_fd)
+        except OSError as error:
+            return [_finding("error", f"The folder {self._folder} cannot be read ({error.strerror}).")]
+        if not os.access(self._folder, os.W_OK | os.X_OK):
+            message = f"The folder {self._folder} cannot be written to, so no worker of this user can start."
+            return [_finding("error", message)]
+        if self._address(f"{'w' * LONGEST_NAME}.sock") is None:
+            return [
+                _finding("warning", f"The path {self._folder} is too long for sockets: jobs begin up to 0.25 s late.")
+            ]
+        workers = [name.removesuffix(".lock") for name in names if name.endswith(".lock") and name[0] != "."]
+        dead = sum(self.gone(worker) for worker in workers)
+        if dead:
+            message = (
+                f"{dead} of {len(workers)} workers have died and nobody has taken back their jobs: start a worker."
+            )
+            return [_finding("warning", message)]
+        return [_finding("ok", f"{len(workers)} workers of this host are woken at once")]
 
     async def close(self) -> None:
         if self._closed:
@@ -166,6 +186,10 @@ class DatabaseTransport:
         await self.leave()
         self._sender.close()
         os.close(self._folder_fd)
+
+
+def _finding(level: Literal["ok", "warning", "error"], message: str) -> Finding:
+    return Finding(level=level, subject="wake-ups", message=message)
 
 
 def _datagram_socket() -> socket.socket:
