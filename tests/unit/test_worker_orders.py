@@ -162,7 +162,7 @@ async def test_an_order_is_followed_at_once_when_it_is_announced(
     queue: Queue, scripts: Scripts, clock: MovingClock, signals: Signals, tmp_path: Path
 ) -> None:
     task = asyncio.create_task(serve(queue, scripts, clock, WorkerOptions(sleep=1000), signals))
-    await until(some(lambda: queue.transport._name))  # type: ignore[attr-defined]  # it has joined
+    await until(some(lambda: queue.transport._own._name))  # type: ignore[attr-defined]  # it has joined
     clock.move(0.3)
     await signals.restart()
     async with sqlite_queue(tmp_path, clock) as elsewhere:
