@@ -24,7 +24,7 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
     # A unit of work whose process hangs must not hold up the others for ever.
     "idle_in_transaction_session_timeout": "30s",
-    "lock_timeout": "5s",
+    "lock_timeout": "2s",
 }
 
 
