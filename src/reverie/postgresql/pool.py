@@ -14,7 +14,7 @@ from reverie.database import DatabaseBusy
 from reverie.postgresql.address import Address
 from reverie.postgresql.errors import CAUGHT, is_lost, translate
 
-CONNECT_WITHIN: Final = 5.0
+CONNECT_WITHIN: Final = 5
 CACHED: Final = 256
 """Prepared statements that a connection keeps."""
 
