@@ -32,9 +32,8 @@ from reverie.services.registry import Registry
 from reverie.services.script import ScriptService, service_script
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.service import SqlService
-from reverie.services.system.build import all_types, system_service
+from reverie.services.system.build import all_types, queue_resources, system_service
 from reverie.services.system.environment import Facts
-from reverie.services.system.job import JobResource
 from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import ConfigField, ServiceType, script_service
 from reverie.services.user import UserService
@@ -150,7 +149,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             flush=registry.flush,
             facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs), platform={}),
             disabled=settings.scripting_disable,
-            extra={"job": JobResource(queue=queue, open=queued.open, clock=clock)},
+            extra=queue_resources(store, queue, queued.open, clock),
         )
     )
     registry.add(UserService(auth=auth, memory=memory))
