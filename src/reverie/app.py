@@ -22,6 +22,7 @@ from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
 from reverie.jobs.queue import Queue
+from reverie.jobs.watching import JobWatch
 from reverie.jobs.work import Report, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
@@ -90,6 +91,7 @@ async def build(
         )
         platform = _wire(settings, clock, store, memory, auth, runs)
         stack.push_async_callback(platform.queue.close)
+        stack.push_async_callback(platform.watch.close)
         stack.push_async_callback(platform.registry.close)
         await platform.look_for_administrator()
         tasks = [asyncio.create_task(_keep_looking(platform))]
@@ -121,6 +123,8 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
     )
     # Services, jobs and the dispatcher lead to one another; the callables below close the circle.
     queue = job_queue(settings, store, clock)
+    # SQLite tells of every commit; another store is looked at.
+    watch = JobWatch(queue, clock, store.database.changes if store.database.dialect == "sqlite" else None)
     queued = Queued(
         queue,
         memory,
@@ -162,6 +166,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         runs=runs,
         queue=queue,
         queued=queued,
+        watch=watch,
         registry=registry,
         dispatcher=dispatcher,
         types=types,

@@ -15,6 +15,7 @@ from reverie.errors import BadRequest, Conflict, Forbidden, Unauthorized
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.queue import Queue
+from reverie.jobs.watching import JobWatch
 from reverie.model import ANONYMOUS, JSON, Request, Response
 from reverie.services.registry import Registry
 from reverie.services.system.index import index
@@ -44,6 +45,7 @@ class Platform:
     runs: ScriptRuns
     queue: Queue
     queued: Queued
+    watch: JobWatch
     registry: Registry
     dispatcher: Dispatcher
     types: Mapping[str, ServiceType]
