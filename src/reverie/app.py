@@ -19,6 +19,7 @@ from reverie.config import Settings
 from reverie.database import Database
 from reverie.dispatcher import Dispatcher
 from reverie.errors import SettingsError
+from reverie.events.calls import CALL
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
@@ -28,19 +29,21 @@ from reverie.jobs.ledger import Ledger
 from reverie.jobs.queue import Queue
 from reverie.jobs.signals import Signals
 from reverie.jobs.transport import Broker, Transport
+from reverie.jobs.waits import Waits
+from reverie.jobs.watching import JobWatch
 from reverie.jobs.work import Report, Stop, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.scripting.engine import Engine
 from reverie.sealing import Sealer, secret_from
+from reverie.services.promise import Promises
 from reverie.services.registry import Registry
 from reverie.services.script import ScriptService, service_script
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.service import SqlService
-from reverie.services.system.build import all_types, system_service
+from reverie.services.system.build import all_types, queue_resources, system_service
 from reverie.services.system.environment import Facts
-from reverie.services.system.job import JobResource
 from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import ConfigField, ServiceType, script_service
 from reverie.services.user import UserService
@@ -96,6 +99,8 @@ async def build(
         )
         platform = _wire(settings, clock, store, memory, auth, runs)
         stack.push_async_callback(platform.queue.close)
+        stack.push_async_callback(platform.watch.close)
+        stack.push_async_callback(platform.waits.close)
         stack.push_async_callback(platform.registry.close)
         await platform.look_for_administrator()
         tasks = [asyncio.create_task(_keep_looking(platform))]
@@ -138,6 +143,8 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
     )
     # Services, jobs and the dispatcher lead to one another; the callables below close the circle.
     queue = job_queue(settings, store, clock)
+    # SQLite tells of every commit; another store is looked at.
+    watch = JobWatch(queue, clock, store.database.changes if store.database.dialect == "sqlite" else None)
     queued = Queued(
         queue,
         memory,
@@ -145,6 +152,16 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         store.sealer,
         context_of=lambda caller, job, depth: _context_of_job(dispatcher, caller, job, depth),
         script_of_service=service_script,
+        answer=lambda request, context: dispatcher.dispatch(request, context),
+    )
+    waits = Waits(store, queue.ledger, clock)
+    promises = Promises(
+        store=store,
+        queue=queue,
+        keeping=queued,
+        watch=watch,
+        waits=waits,
+        find_service=lambda name: registry.find(name),
     )
     registry = Registry(
         memory,
@@ -152,9 +169,9 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             name: lambda record, dialect=dialect: SqlService(record, dialect, dialect.open(record))
             for name, dialect in dialects.items()
         }
-        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, queued, clock)),
+        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock)),
     )
-    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued))
+    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises)
     registry.add(
         system_service(
             store=store,
@@ -166,7 +183,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             flush=registry.flush,
             facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs), platform={}),
             disabled=settings.scripting_disable,
-            extra={"job": JobResource(queue=queue, open=queued.open, clock=clock)},
+            extra=queue_resources(store, queue, queued.open, clock),
         )
     )
     registry.add(UserService(auth=auth, memory=memory))
@@ -179,6 +196,8 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         runs=runs,
         queue=queue,
         queued=queued,
+        watch=watch,
+        waits=waits,
         registry=registry,
         dispatcher=dispatcher,
         types=types,
@@ -186,9 +205,8 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
 
 
 def _context_of_job(dispatcher: Dispatcher, caller: Caller, job: Job, depth: int) -> Context:
-    return dispatcher.context(
-        caller, requestor=Requestor.SCRIPT, depth=depth, hops=job.hops, request_id=job.id, job_id=job.id
-    )
+    requestor = Requestor.API if job.kind == CALL else Requestor.SCRIPT
+    return dispatcher.context(caller, requestor=requestor, depth=depth, hops=job.hops, request_id=job.id, job_id=job.id)
 
 
 # -- drivers

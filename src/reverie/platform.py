@@ -16,6 +16,8 @@ from reverie.errors import BadRequest, Conflict, Forbidden, StoreUnavailable, Un
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.queue import Queue
+from reverie.jobs.waits import Waits
+from reverie.jobs.watching import JobWatch
 from reverie.model import ANONYMOUS, JSON, Request, Response
 from reverie.services.registry import Registry
 from reverie.services.system.index import index
@@ -45,6 +47,8 @@ class Platform:
     runs: ScriptRuns
     queue: Queue
     queued: Queued
+    watch: JobWatch
+    waits: Waits
     registry: Registry
     dispatcher: Dispatcher
     types: Mapping[str, ServiceType]

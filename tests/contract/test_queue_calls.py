@@ -112,3 +112,18 @@ async def test_what_a_job_says_about_its_call_comes_back(queue: Queue) -> None:
     for found in (job, await queue.ledger.get(pushed.id)):
         assert (found.verb, found.service, found.trace) == ("POST", "db", trace)
         assert (found.user_id, found.role_id, found.app_id) == (3, 4, 5)
+
+
+async def test_several_jobs_are_looked_up_at_once_and_those_that_are_gone_are_left_out(queue: Queue) -> None:
+    due = await push(queue, draft("due"))
+    later = await push(queue, draft("later", delay=60))
+    await push(queue, draft("another"))
+    await take_one(queue)
+
+    found = await queue.ledger.get_many([due.id, later.id, "nope"])
+
+    assert {(job.name, job.status, job.payload) for job in found} == {
+        ("due", JobStatus.RUNNING, b""),
+        ("later", JobStatus.DELAYED, b""),
+    }
+    assert await queue.ledger.get_many([]) == []

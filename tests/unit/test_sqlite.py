@@ -124,6 +124,18 @@ async def test_a_change_by_another_connection_is_noticed(database: SqliteDatabas
     assert database.changes() != before
 
 
+async def test_a_change_of_its_own_is_noticed_too(database: SqliteDatabase) -> None:
+    async def add(connection: Connection) -> None:
+        await connection.execute("INSERT INTO item (name) VALUES ('new')")
+
+    before = database.changes()
+    assert database.changes() == before
+
+    await database.write(add)
+
+    assert database.changes() != before
+
+
 @pytest.mark.parametrize("value", [2**63, "\ud800"])
 async def test_a_value_that_cannot_be_bound_is_a_refusal(database: SqliteDatabase, value: int | str) -> None:
     with pytest.raises(Refusal):

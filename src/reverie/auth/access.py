@@ -35,7 +35,7 @@ EXCEPTIONS: Final[Mapping[tuple[str, str], int]] = {
 }
 """Calls that need no role: service and component, to verbs."""
 
-_ONE_JOB: Final = re.compile(r"job/[^/]+")
+_ONE_JOB: Final = re.compile(r"job/[^/]+(/result)?")
 
 Filters = tuple[Sequence[Mapping[str, JSON]], str]
 """Conditions on records, and ``AND`` or ``OR`` between them."""

@@ -277,6 +277,10 @@ class Ledger(Protocol):
         """
         ...
 
+    async def get_many(self, ids: Sequence[str]) -> list[Job]:
+        """Those of these jobs that there are, without payload, in no order."""
+        ...
+
     async def attempts(self, job_id: str) -> list[Attempt]:
         """The runs of a job, oldest first."""
         ...

@@ -50,6 +50,9 @@ class PostgresqlRecords:
             raise NotFound(f"There is no job {job_id!r}.")
         return with_payload(rows[0])
 
+    async def get_many(self, ids: Sequence[str]) -> list[Job]:
+        return [shown(row) for row in await self._run(sql.GET_MANY, self._now(), [clean(one) for one in ids])]
+
     async def attempts(self, job_id: str) -> list[Attempt]:
         return [attempt_of(row) for row in await self._run(sql.ATTEMPTS, clean(job_id))]
 

@@ -302,6 +302,8 @@ GET: Final = f"""
 WITH {CLOCK} SELECT {SHOWN}, (SELECT payload FROM job_payload AS p WHERE p.job_id = job.id) FROM job WHERE id = $2
 """
 
+GET_MANY: Final = f"WITH {CLOCK} SELECT {SHOWN} FROM job WHERE id = any($2::text[])"
+
 COUNTS: Final = f"""
 WITH {CLOCK}
 SELECT connection, queue, {_DELAYED} AS shown, count(*), min(due_at)

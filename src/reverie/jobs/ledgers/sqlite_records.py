@@ -114,6 +114,11 @@ class SqliteRecords:
             raise NotFound(f"There is no job {job_id!r}.")
         return (await self._with_payloads([job_of(rows[0], self._clock.now())]))[0]
 
+    async def get_many(self, ids: Sequence[str]) -> list[Job]:
+        sql = f"SELECT {COLUMNS} FROM job WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608 - as above
+        now = self._clock.now()
+        return [job_of(row, now) for row in await self._rows(sql, (_names(ids),))]
+
     async def attempts(self, job_id: str) -> list[Attempt]:
         return [attempt_of(row) for row in await self._rows(_ATTEMPTS, (job_id,))]
 

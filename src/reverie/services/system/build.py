@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from reverie.auth.gate import Auth
 from reverie.auth.login import LoginBy
+from reverie.clock import Clock
+from reverie.jobs.payload import Packed
+from reverie.jobs.queue import Queue
+from reverie.model import Job
 from reverie.services.system.app import Apps
 from reverie.services.system.cache import Caches, Flush
 from reverie.services.system.environment import Environment, Facts
 from reverie.services.system.event import Events, FindService
 from reverie.services.system.event_script import EventScripts
+from reverie.services.system.failed_job import FailedJobs
+from reverie.services.system.job import JobResource
 from reverie.services.system.lookup import Lookups
+from reverie.services.system.queue import QueueResource
 from reverie.services.system.resource import Missing, Resource
 from reverie.services.system.role import Roles
 from reverie.services.system.script_type import ScriptType, ScriptTypes
@@ -20,6 +27,7 @@ from reverie.services.system.service_type import BUILT_IN, ServiceType, ServiceT
 from reverie.services.system.session import SessionDoor
 from reverie.services.system.system import SystemService
 from reverie.services.system.user import SHORTEST_PASSWORD, Admins, Users
+from reverie.services.system.worker import WorkerResource
 from reverie.store.memory import Memory
 from reverie.store.store import Store
 
@@ -27,6 +35,18 @@ from reverie.store.store import Store
 def all_types(types: Sequence[ServiceType]) -> dict[str, ServiceType]:
     """Every type by its name: *types* and those of the services that are always there."""
     return {one.name: one for one in sorted((*BUILT_IN, *types), key=lambda one: one.name)}
+
+
+def queue_resources(
+    store: Store, queue: Queue, open_payload: Callable[[Job], Packed], clock: Clock
+) -> dict[str, Resource]:
+    """What `system` has about jobs and who runs them, by name."""
+    return {
+        "failed_job": FailedJobs(store=store, queue=queue, clock=clock),
+        "job": JobResource(store=store, queue=queue, open=open_payload, clock=clock),
+        "queue": QueueResource(store=store, queue=queue, clock=clock),
+        "worker": WorkerResource(store=store, queue=queue, clock=clock),
+    }
 
 
 def system_service(

@@ -67,8 +67,13 @@ def _body_parameters(request: Request) -> Mapping[str, JSON]:
     return {}
 
 
-def read_criteria(request: Request, table: Table, fields: Sequence[Field], key: str) -> Criteria:
+def read_criteria(
+    request: Request, table: Table, fields: Sequence[Field], key: str, columns: Columns | None = None
+) -> Criteria:
     """The criteria of a call.
+
+    Args:
+        columns: what a filter or an order may name; the table's own without it.
 
     Raises:
         BadRequest: an unknown field, or a filter or order that makes no sense.
@@ -77,7 +82,7 @@ def read_criteria(request: Request, table: Table, fields: Sequence[Field], key: 
         raise BadRequest("System records cannot be grouped.")
     if flag(request, "include_schema"):
         raise NotSupported("Not there yet: include_schema for system resources.")
-    columns = _Columns(table, fields)
+    columns = columns or Columns(table, fields)
     ids = parameter(request, "ids")
     chosen = parameter(request, "fields")
     id_field = str(request.parameters.get("id_field") or key)
@@ -121,7 +126,7 @@ def _number(value: JSON, otherwise: int, *, lowest: int, highest: int) -> int:
     return number if lowest <= number <= highest else otherwise
 
 
-class _Columns:
+class Columns:
     """The columns that a filter or an order may name."""
 
     def __init__(self, table: Table, fields: Sequence[Field]) -> None:
@@ -133,6 +138,12 @@ class _Columns:
         if field is None:
             raise BadRequest(f"Invalid or unparsable field in {where} request: '{name}'")
         return field, self.table.c[field.name]
+
+    def compared(self, field: Field, column: ColumnElement[Any], tree: filters.Compare) -> ColumnElement[bool]:
+        return _compared(column, tree.operator, self.value(field, tree.value))
+
+    def among(self, field: Field, column: ColumnElement[Any], tree: filters.IsIn) -> ColumnElement[bool]:
+        return column.in_([self.value(field, value) for value in tree.values]) if tree.values else false()
 
     # -- order
 
@@ -178,13 +189,13 @@ class _Columns:
             missing: ColumnElement[bool] = column.is_(None)
             return missing
         if isinstance(tree, filters.IsIn):
-            return column.in_([self._value(field, value) for value in tree.values]) if tree.values else false()
+            return self.among(field, column, tree)
         if isinstance(tree, filters.Matches):
             return _matching(field, column, tree)
-        return _compared(column, tree.operator, self._value(field, tree.value))
+        return self.compared(field, column, tree)
 
     @staticmethod
-    def _value(field: Field, value: filters.Scalar) -> JSON:
+    def value(field: Field, value: filters.Scalar) -> JSON:
         try:
             return convert(Field(name=field.name, kind=field.kind), value)
         except ValueError as error:
@@ -192,6 +203,8 @@ class _Columns:
 
 
 def _matching(field: Field, column: ColumnElement[Any], tree: filters.Matches) -> ColumnElement[bool]:
+    if field.kind in ("time", "number"):
+        raise BadRequest(f"Invalid value in filter request: '{field.name}' is no text; compare it with <, = or >.")
     text = "" if tree.value is None else str(tree.value)
     if not is_storable(text):
         raise BadRequest(f"Invalid value in filter request: '{field.name}' must not hold characters that are no text.")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final, Literal, TypeAlias
 
 from reverie.database import Value
 from reverie.errors import BadRequest
 from reverie.model import JSON
 
-Kind: TypeAlias = "Literal['text', 'integer', 'boolean', 'json']"
+Kind: TypeAlias = "Literal['text', 'integer', 'number', 'boolean', 'time', 'json']"
 
 MASK: Final = "**********"
 """Stands for a secret in an answer; sent back, it leaves the secret as it is."""
@@ -28,7 +30,8 @@ class Field:
     """One field of a record.
 
     Attributes:
-        kind: ``json`` is stored as text and shown as the structure it is.
+        kind: ``json`` is stored as text and shown as the structure it is; ``time`` is stored as Unix seconds, shown as
+            ISO 8601, and understood in both forms.
         required: must be there on create, and may never be null or blank.
         nullable: False: a null that is sent is a mistake; the column has a default.
         writable: False: what a client sends for it is ignored.
@@ -113,6 +116,10 @@ def convert(field: Field, value: JSON) -> JSON:
         return _boolean(value)
     if field.kind == "integer":
         return _integer(value)
+    if field.kind == "number":
+        return _number(value)
+    if field.kind == "time":
+        return _seconds(value)
     return _text(field, value) if field.kind == "text" else value
 
 
@@ -133,6 +140,30 @@ def _integer(value: JSON) -> int:
         if (not isinstance(value, float) or number == value) and abs(number) <= _LARGEST:
             return number
     raise ValueError("must be a whole number")
+
+
+def _number(value: JSON) -> float:
+    if isinstance(value, str | float | int) and not isinstance(value, bool):
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            raise ValueError("must be a number") from None
+        if math.isfinite(number):
+            return number
+    raise ValueError("must be a number")
+
+
+def _seconds(value: JSON) -> float:
+    """Unix seconds of a time; one without a zone is UTC."""
+    try:
+        return _number(value)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.fromisoformat(str(value).strip())
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time, in Unix seconds or as 2024-05-02T10:00:00Z") from None
 
 
 def _text(field: Field, value: JSON) -> str:
@@ -188,4 +219,13 @@ def from_column(value: Value, kind: Kind) -> JSON:
     if kind == "json" and isinstance(value, str):
         decoded: JSON = json.loads(value)
         return decoded
+    if kind == "time" and isinstance(value, int | float):
+        return moment(value)
     return value
+
+
+def moment(seconds: float | None) -> str | None:
+    """Unix seconds in ISO 8601, UTC."""
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

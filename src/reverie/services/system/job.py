@@ -4,23 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
+from sqlalchemy import select
+
 from reverie.clock import Clock
-from reverie.errors import BadRequest, Forbidden, NotFound, NotSupported
+from reverie.errors import NotFound
 from reverie.events.event import session_map
-from reverie.jobs.ledger import JobFilter, WorkerRecord
+from reverie.jobs.ledger import ENDED, WorkerRecord
 from reverie.jobs.payload import Packed, PayloadUnreadable
 from reverie.jobs.queue import Queue
+from reverie.jobs.results import open_result
 from reverie.model import JSON, Attempt, Caller, Context, Job, JobStatus, Request, Response
-from reverie.services.system.resource import picked, unsupported_verb
+from reverie.services.system.fields import moment
+from reverie.services.system.job_records import JobRecords
+from reverie.services.system.job_rows import TABLE, has_status, may_see, shown, status_of
+from reverie.services.system.resource import picked
+from reverie.services.system.worker import ALIVE, serves
+from reverie.store import tables
+from reverie.store.store import Store
 
 MASK: Final = "**********"
-ALIVE: Final = 60.0
-"""Seconds since a worker was last seen, beyond which it counts as gone."""
 _CREDENTIALS: Final = ("authorization", "cookie", "x-dreamfactory-api-key", "x-dreamfactory-session-token")
-_MOST: Final = 1000
+_HAS_RESULT: Final = select(tables.job_result.c.job_id)
+NO_RESULT: Final[Mapping[JobStatus, str]] = {
+    JobStatus.FAILED: "The job failed, so there is no answer; the job itself tells the error.",
+    JobStatus.CANCELLED: "The job was cancelled, so there is no answer.",
+    JobStatus.SKIPPED: "The job was skipped, so there is no answer; the job itself tells the reason.",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,27 +40,61 @@ class JobResource:
     open: opens what a job holds.
     """
 
+    store: Store
     queue: Queue
     open: Callable[[Job], Packed]
     clock: Clock
 
     async def handle(self, request: Request, context: Context, path: list[str]) -> Response:
-        if request.method != "GET":
-            raise unsupported_verb(request, "job", path)
-        if path:
-            return Response(content=picked(await self._one(path[0], context.caller), request))
-        return Response(content={"resource": await self._many(request, context.caller)})
+        if path and request.method == "GET":
+            job = await self._job(path[0], context.caller)
+            if len(path) == 1:
+                return Response(content=picked(await self._one(job), request))
+            if path[1:] == ["result"]:
+                return await self._result(job)
+        if len(path) > 1:
+            raise NotFound(f"There is no '{'/'.join(path[1:])}' of a job; there is 'result', to be read.")
+        return await self._records(request, context.caller).handle(request, context, path)
 
-    async def _one(self, job_id: str, caller: Caller) -> dict[str, JSON]:
+    def _records(self, request: Request, caller: Caller) -> JobRecords:
+        """Those that the parameters with a name of their own leave."""
+        asked = request.parameters
+        narrow = [TABLE.c[name] == str(asked[name]) for name in ("connection", "queue", "script") if asked.get(name)]
+        if status := asked.get("status"):
+            narrow.append(has_status(status_of(status), self.clock.now()))
+        return JobRecords(self.store, self.queue, self.clock, caller, narrow)
+
+    async def _job(self, job_id: str, caller: Caller) -> Job:
+        """
+        Raises:
+            NotFound: also for one that the caller may not see.
+        """
         job = await self.queue.ledger.get(job_id)
         if not may_see(caller, job):
             raise NotFound(f"There is no job {job_id!r}.")
+        return job
+
+    async def _one(self, job: Job) -> dict[str, JSON]:
         entry = shown(job)
-        entry["attempts"] = [attempt(one) for one in await self.queue.ledger.attempts(job_id)]
+        entry["attempts"] = [attempt(one) for one in await self.queue.ledger.attempts(job.id)]
+        entry["result"] = await self.store.scalar(_HAS_RESULT.where(tables.job_result.c.job_id == job.id)) is not None
         entry.update(self._held(job))
         if job.status in (JobStatus.WAITING, JobStatus.DELAYED):
             entry["note"] = note(job, await self.queue.ledger.workers(), self.clock.now())
         return entry
+
+    async def _result(self, job: Job) -> Response:
+        """The answer of the run, as the call would have been answered at once.
+
+        Raises:
+            NotFound: there is none, with the reason.
+        """
+        if job.status not in ENDED:
+            raise NotFound(f"The job has no answer yet: it is {job.status}.")
+        sealed = await self.queue.ledger.result(job.id)
+        if sealed is None:
+            raise NotFound(NO_RESULT.get(job.status, "Of this job's run no answer was kept."))
+        return open_result(sealed, self.store.sealer, job_id=job.id)
 
     def _held(self, job: Job) -> dict[str, JSON]:
         """The call, the session and the surroundings as they were, without credentials."""
@@ -60,60 +105,12 @@ class JobResource:
         session = session_map(packed.caller)
         session.pop("api_key")
         session.pop("session_token")
+        request, response = packed.event.get("request"), packed.event.get("response")
         return {
             "environment": {**packed.environment, "session": session},
-            "request": without_credentials(packed.event.get("request")),
-            "response": packed.event.get("response"),
+            "request": without_credentials(request),
+            "response": _without_body(response, "content") if is_confidential(request) else response,
         }
-
-    async def _many(self, request: Request, caller: Caller) -> list[JSON]:
-        if not caller.is_admin and caller.user_id is None:
-            raise Forbidden("Only administrators and users can list jobs; ask for one by its id.")
-        for name in ("filter", "order", "ids"):
-            if request.parameters.get(name):
-                raise NotSupported(
-                    f"Not there yet: {name} for system/job. Use status, connection, queue, script, limit."
-                )
-        where = JobFilter(
-            status=_status(request.parameters.get("status")),
-            connection=_text(request, "connection"),
-            queue=_text(request, "queue"),
-            script=_text(request, "script"),
-            user_id=None if caller.is_admin else caller.user_id,
-        )
-        limit, offset = _number(request, "limit", _MOST), _number(request, "offset", 0)
-        jobs = await self.queue.ledger.find(where, limit=min(limit or _MOST, _MOST), offset=offset)
-        return [picked(shown(job), request) for job in jobs]
-
-
-def may_see(caller: Caller, job: Job) -> bool:
-    """Administrators see every job; a user his own; a key without a user those of its app without a user."""
-    if caller.is_admin:
-        return True
-    if caller.user_id is not None:
-        return job.user_id == caller.user_id
-    return caller.app_id is not None and job.user_id is None and job.app_id == caller.app_id
-
-
-def shown(job: Job) -> dict[str, JSON]:
-    """A job as the API tells it; times in ISO 8601, UTC."""
-    return {
-        "id": job.id,
-        "status": str(job.status),
-        "name": job.name,
-        "kind": job.kind,
-        "connection": job.connection,
-        "queue": job.queue,
-        "priority": job.priority,
-        "delay": job.delay,
-        "tries": job.tries,
-        "attempt_count": job.attempts,
-        "crashes": job.crashes,
-        "created_at": moment(job.created_at),
-        "due_at": moment(job.due_at),
-        "finished_at": moment(job.finished_at),
-        "error": job.error,
-    }
 
 
 def attempt(one: Attempt) -> JSON:
@@ -126,21 +123,9 @@ def attempt(one: Attempt) -> JSON:
     }
 
 
-def moment(seconds: float | None) -> str | None:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def note(job: Job, workers: list[WorkerRecord], now: float) -> str | None:
     """Why a job may wait longer than its delay."""
-    serving = [
-        one
-        for one in workers
-        if one.connection in (None, job.connection)
-        and (one.queues is None or job.queue in one.queues)
-        and now - one.seen_at < ALIVE
-    ]
+    serving = any(serves(one, job.connection, job.queue) and now - one.seen_at < ALIVE for one in workers)
     return None if serving else f"No worker serves the queue {job.queue!r} of the connection {job.connection!r}."
 
 
@@ -153,29 +138,21 @@ def without_credentials(request: JSON) -> JSON:
     shown["headers"] = _masked(request.get("headers"), _CREDENTIALS)
     for name in ("parameters", "payload"):
         shown[name] = _masked(request.get(name), ("api_key", "session_token"))
-    return shown
+    return _without_body(shown, "payload", "content") if is_confidential(request) else shown
+
+
+def is_confidential(request: JSON) -> bool:
+    """Whether what was sent and answered may hold passwords, tokens and secret settings of the platform itself."""
+    return isinstance(request, dict) and request.get("service") in ("system", "user")
+
+
+def _without_body(values: JSON, *names: str) -> JSON:
+    if not isinstance(values, dict):
+        return values
+    return {name: MASK if name in names and value else value for name, value in values.items()}
 
 
 def _masked(values: JSON, names: tuple[str, ...]) -> JSON:
     if not isinstance(values, Mapping):
         return values
     return {name: MASK if name in names else value for name, value in values.items()}
-
-
-def _status(value: JSON) -> JobStatus | None:
-    if not value:
-        return None
-    try:
-        return JobStatus(str(value))
-    except ValueError as error:
-        raise BadRequest(f"There is no status {value!r}; there are {', '.join(JobStatus)}.") from error
-
-
-def _text(request: Request, name: str) -> str | None:
-    value = request.parameters.get(name)
-    return str(value) if value else None
-
-
-def _number(request: Request, name: str, otherwise: int) -> int:
-    value = request.parameters.get(name)
-    return max(int(value), 0) if isinstance(value, str) and value.isdigit() and len(value) < 10 else otherwise

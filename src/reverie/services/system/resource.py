@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from reverie.errors import BadRequest, NotSupported
+from reverie.errors import BadRequest, Forbidden, NotSupported
 from reverie.model import JSON, Context, Request, Response, is_true
 
 
@@ -43,6 +43,12 @@ def unsupported_verb(request: Request, name: str, path: Sequence[str] = ()) -> B
     """The error for a verb that *name* does not have."""
     where = f"with the resource '{'/'.join(path)}'" if path else "without a resource"
     return BadRequest(f"{request.method} requests {where} are not currently supported by the '{name}' service.")
+
+
+def administrators_only(context: Context, what: str) -> None:
+    """Raise Forbidden for everybody else, whatever his role says."""
+    if not context.caller.is_admin:
+        raise Forbidden(f"Access Forbidden. Only administrators can see {what}.")
 
 
 def listed(entries: Sequence[dict[str, JSON]], request: Request) -> Response:

@@ -10,8 +10,16 @@ from reverie.events.names import VERBS, EventPath, Moment
 from reverie.model import JSON, Context, Request, Response
 from reverie.services.system.resource import Missing, Resource, flag, listed, unsupported_verb
 
-_READ_ONLY: Final = frozenset({"constant", "environment", "event", "job", "script_type", "service_type"})
-_BY_NAME: Final = frozenset({"custom", "event_script", "script_type", "service_type"})
+_READ_ONLY: Final = frozenset({"constant", "environment", "event", "script_type", "service_type", "worker"})
+_VERBS: Final[Mapping[str, tuple[str, ...]]] = {
+    **dict.fromkeys(_READ_ONLY, ("get",)),
+    "failed_job": ("get", "post", "patch", "delete"),
+    "job": ("get", "patch", "delete"),
+    "queue": ("get", "post", "patch"),
+}
+"""Of resources that do not have all."""
+_BY_NAME: Final = frozenset({"custom", "event_script", "queue", "script_type", "service_type", "worker"})
+_POST_BY_ID: Final = frozenset({"event_script", "failed_job", "queue"})
 _ACCOUNT_PARTS: Final = ("session", "password", "profile")
 
 LATER: Final[Mapping[str, str]] = {
@@ -92,12 +100,12 @@ class SystemService:
     async def event_paths(self) -> Sequence[EventPath]:
         paths = [EventPath(name="system", verbs=("get",))]
         for name in self.present:
-            verbs: tuple[str, ...] = ("get",) if name in _READ_ONLY else VERBS
+            verbs = _VERBS.get(name, VERBS)
             paths.append(EventPath(name=f"system.{name}", verbs=verbs))
             if name in ("constant", "environment", "event"):
                 continue
             one = placeholder(name)
-            verbs = tuple(verb for verb in verbs if verb != "post" or name == "event_script")
+            verbs = tuple(verb for verb in verbs if verb != "post" or name in _POST_BY_ID)
             paths.append(EventPath(name=f"system.{name}.{one}", verbs=verbs, parameter={one.strip("{}"): [one]}))
             if name == "admin":
                 paths.append(EventPath(name="system.admin.session", verbs=("get", "post", "put", "delete")))
