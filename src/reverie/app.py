@@ -224,11 +224,7 @@ def _config_field(one: Mapping[str, JSON]) -> ConfigField:
 
 
 def job_queue(settings: Settings, store: Store, clock: Clock) -> Queue:
-    """The queue on the store's own file.
-
-    Raises:
-        SettingsError: the library of a connection is missing.
-    """
+    """The queue on the store's own file."""
     from reverie.jobs.ledgers.sqlite import SqliteLedger
     from reverie.jobs.transports.database import DatabaseTransport
 
@@ -246,11 +242,8 @@ def job_brokers(settings: Settings) -> dict[str, Broker]:
     addresses = {one.name: one.address for one in settings.queue_connections if one.address is not None}
     if not addresses:
         return {}
-    try:
-        from reverie.jobs.transports.redis import RedisBroker
-    except ImportError as error:
-        needs = f"the queue connection {next(iter(addresses))!r} needs redis-py: pip install 'reverie[redis]'"
-        raise SettingsError([needs]) from error
+    from reverie.jobs.transports.redis import RedisBroker
+
     return {name: RedisBroker(name, address) for name, address in addresses.items()}
 
 
