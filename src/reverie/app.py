@@ -259,11 +259,7 @@ def _config_field(one: Mapping[str, JSON]) -> ConfigField:
 
 
 def job_queue(settings: Settings, store: Store, clock: Clock) -> Queue:
-    """The queue in the store's own database.
-
-    Raises:
-        SettingsError: the library of a connection is missing.
-    """
+    """The queue in the store's own database."""
     ledger, transport = job_drivers(store.database, settings.data_dir / "wake", clock)
     connections = Connections(settings.queue_connections, default=settings.queue_connection)
     return Queue(ledger, transport, connections, clock, job_brokers(settings))
@@ -288,11 +284,8 @@ def job_brokers(settings: Settings) -> dict[str, Broker]:
     addresses = {one.name: one.address for one in settings.queue_connections if one.address is not None}
     if not addresses:
         return {}
-    try:
-        from reverie.jobs.transports.redis import RedisBroker
-    except ImportError as error:
-        needs = f"the queue connection {next(iter(addresses))!r} needs redis-py: pip install 'reverie[redis]'"
-        raise SettingsError([needs]) from error
+    from reverie.jobs.transports.redis import RedisBroker
+
     return {name: RedisBroker(name, address) for name, address in addresses.items()}
 
 
