@@ -37,8 +37,10 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and _code(error) in _CONFLICT_CODES
 
 
-def needs_no_cache(error: BaseException) -> bool:
-    """Whether a prepared statement was not where we left it: a pooler gave us another connection."""
+def shows_pooler(error: BaseException) -> bool:
+    """Whether a pooler stands between: a prepared statement is not where we left it, or our settings are refused."""
+    if isinstance(error, asyncpg.ProtocolViolationError):
+        return "startup parameter" in str(error)
     return isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError)
 
 

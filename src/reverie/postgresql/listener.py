@@ -29,7 +29,7 @@ class Listener:
         hears: whether notifications arrive at this moment.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Callable[[], Address]) -> None:
         self._address = address
         self._ears: dict[str, list[Callable[[], object]]] = {}
         self._stirred = asyncio.Event()
@@ -54,11 +54,11 @@ class Listener:
             heard()
 
     async def _keep(self) -> None:
-        """Connect, listen, look after the connection; again and again, for ever."""
+        """Connect, listen, look after the connection; again and again, for ever, unless there is a pooler."""
         trouble = 0.1
-        while True:
+        while not self._address().pooled:
             try:
-                raw = await connect(self._address)
+                raw = await connect(self._address())
                 try:
                     await self._attend(raw)
                 finally:
