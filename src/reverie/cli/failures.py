@@ -6,13 +6,14 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from reverie.cli.options import Misuse, Number, as_json, at_desk, command
-from reverie.cli.tables import one_line, print_json, print_table
+from reverie.cli.tables import in_batches, one_line, print_json, print_table
 from reverie.clock import text_of
 from reverie.errors import NotFound
 from reverie.jobs.ledger import JobFilter
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from reverie.jobs.queue import Queue
 
 _PAGE = 500
-_AT_ONCE = 1000
 
 
 @command()
@@ -65,7 +65,7 @@ def forget(config: Path | None, job_id: str) -> None:
 @click.pass_obj
 def flush(config: Path | None, hours: float | None) -> None:
     """Delete every failed script."""
-    click.echo(f"{at_desk(config, lambda desk: _purge(desk, hours))} failed jobs are deleted.")
+    click.echo(f"Failed jobs deleted: {at_desk(config, lambda desk: _purge(desk, hours))}")
 
 
 @command("prune-failed")
@@ -79,7 +79,7 @@ def flush(config: Path | None, hours: float | None) -> None:
 @click.pass_obj
 def prune_failed(config: Path | None, hours: float) -> None:
     """Delete the failed scripts that are old, and print how many."""
-    click.echo(f"{at_desk(config, lambda desk: _purge(desk, hours))} failed jobs are deleted.")
+    click.echo(f"Failed jobs deleted: {at_desk(config, lambda desk: _purge(desk, hours))}")
 
 
 async def all_failed(settings: Settings) -> list[Job]:
@@ -109,7 +109,7 @@ def show_failed(jobs: Sequence[Job], *, as_json: bool) -> None:
     else:
         names = ("id", "connection", "queue", "class", "failed_at")
         rows = ([*(str(entry[name]) for name in names), _reason(entry)] for entry in map(_entry, jobs))
-        print_table(("ID", "Connection", "Queue", "Class", "Failed At", "Error"), rows)
+        print_table(("ID", "Connection", "Queue", "Class", "Failed At", "Error"), rows, folds=False)
 
 
 def _entry(job: Job) -> dict[str, JSON]:
@@ -180,8 +180,5 @@ async def _forget(desk: Desk, job_id: str) -> bool:
 async def _purge(desk: Desk, hours: float | None) -> int:
     """Delete what failed more than *hours* ago, or all; how many."""
     before = math.inf if hours is None else desk.clock.now() - hours * 3600
-    total, gone = 0, _AT_ONCE
-    while gone == _AT_ONCE:
-        gone = await desk.queue.ledger.purge(status=JobStatus.FAILED, ended_before=before, limit=_AT_ONCE)
-        total += gone
-    return total
+    ledger = desk.queue.ledger
+    return await in_batches("deleting", partial(ledger.purge, status=JobStatus.FAILED, ended_before=before))

@@ -34,7 +34,7 @@ LOOK_EVERY: Final = 0.5
 def list_jobs(config: Path | None, /, limit: int, as_json: bool, **filters: str | None) -> None:
     """List jobs, newest first."""
     words = " ".join(f'{name}:"{value}"' for name, value in filters.items() if value)
-    print_jobs(at_desk(config, lambda desk: _found(desk, words, limit)), as_json=as_json)
+    print_jobs(*at_desk(config, lambda desk: _found(desk, words, limit)), as_json=as_json)
 
 
 @command()
@@ -52,7 +52,7 @@ def find(config: Path | None, words: tuple[str, ...], limit: int, as_json: bool)
     since:2h until:2024-05-02 error:"out of tea"
     """
     query = words[0] if len(words) == 1 else " ".join(_quoted(word) for word in words)
-    print_jobs(at_desk(config, lambda desk: _found(desk, query, limit)), as_json=as_json)
+    print_jobs(*at_desk(config, lambda desk: _found(desk, query, limit)), as_json=as_json)
 
 
 @command()
@@ -67,7 +67,7 @@ def show(config: Path | None, job_id: str, as_json: bool) -> None:
         runs: list[JSON] = [_attempt(one) for one in attempts]
         print_json({**entry(job), "runs": runs, **held, "address": address})
         return
-    print_table(("", ""), _lines(job, held, address))
+    print_table(("", ""), _lines(job, held, address), header=False)
     if attempts:
         click.echo()
         print_table(("Attempt", "Outcome", "Worker", "Began", "Took", "Error"), (_cells(one) for one in attempts))
@@ -120,11 +120,13 @@ def _quoted(word: str) -> str:
     return f'{key}{colon}"{value}"' if colon and " " in value and '"' not in value else word
 
 
-async def _found(desk: Desk, query: str, limit: int) -> list[Job]:
+async def _found(desk: Desk, query: str, limit: int) -> tuple[list[Job], float]:
+    """The jobs, and the time."""
     from reverie.jobs.search import parse_search, resolved
 
-    where = await resolved(parse_search(query, desk.clock.now()), desk.store)
-    return await desk.queue.ledger.find(where, limit=limit)
+    now = desk.clock.now()
+    where = await resolved(parse_search(query, now), desk.store)
+    return await desk.queue.ledger.find(where, limit=limit), now
 
 
 async def _whole(desk: Desk, job_id: str) -> tuple[Job, list[Attempt], dict[str, JSON]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from reverie.cli.options import Misuse, Number, as_json, at_desk, command
-from reverie.cli.tables import console, lasted, moment, print_json, print_table, when
+from reverie.cli.tables import console, in_batches, lasted, moment, print_json, print_table, when
 from reverie.errors import BadRequest
 from reverie.model import JSON, JobStatus
 
@@ -20,11 +21,13 @@ if TYPE_CHECKING:
     from reverie.jobs.connections import Connections
     from reverie.jobs.desk import Desk
     from reverie.jobs.finding import Finding
+    from reverie.jobs.ledger import WorkerRecord
     from reverie.jobs.stats import Lately, QueueStats, Stats
 
-_AT_ONCE: Final = 1000
 _UNFINISHED: Final = (JobStatus.WAITING, JobStatus.DELAYED, JobStatus.RUNNING)
 _BAR: Final = 20
+_ROOMY: Final = 130
+"""Characters of a line that hold every column of `queue stats`."""
 
 
 @command()
@@ -41,7 +44,7 @@ def clear(config: Path | None, connection: str | None, queue: str | None, force:
         click.confirm("Delete every job that waits or runs there?", abort=True)
     names = [name.strip() for name in (queue or "").split(",") if name.strip()]
     for name, count in at_desk(config, lambda desk: _clear(desk, connection, names)):
-        click.echo(f"{count} jobs of the queue {name!r} are deleted.")
+        click.echo(f"Jobs of the queue {name!r} deleted: {count}")
 
 
 @command()
@@ -139,13 +142,11 @@ async def _clear(desk: Desk, connection: str | None, queues: Sequence[str]) -> l
     found = desk.queue.connections.find(connection)
     if found.driver in ("sync", "null"):
         raise BadRequest(f"The [{found.name}] queue connection keeps no jobs that could be deleted.")
+    ledger = desk.queue.ledger
     cleared: list[tuple[str, int]] = []
     for queue in queues or [found.queue]:
-        total, gone = 0, _AT_ONCE
-        while gone == _AT_ONCE:
-            gone = await desk.queue.ledger.clear(found.name, queue, limit=_AT_ONCE)
-            total += gone
-        cleared.append((queue, total))
+        clear_some = partial(ledger.clear, found.name, queue)
+        cleared.append((queue, await in_batches("deleting", clear_some)))
     return cleared
 
 
@@ -223,61 +224,48 @@ async def _resume(desk: Desk, text: str | None) -> list[str]:
 
 
 def _print_stats(known: Stats) -> None:
-    from rich.bar import Bar
-
+    """Both tables; a narrow terminal gets the columns that matter most."""
     if known.maintenance:
         click.echo("Maintenance mode is on: workers take nothing.")
-    if not known.queues:
+    if not known.queues and not known.workers:
         click.echo("No jobs and no workers.")
         return
-    largest = max(one.unfinished for one in known.queues) or 1
-    columns = (
-        *(
-            "Queue",
-            "",
-            "Waiting",
-            "Delayed",
-            "Running",
-            "Done",
-            "Failed",
-            "Oldest due",
-            "Ended/s 1m",
-            "5m",
-            "Failed 5m",
-        ),
-        *("Mean wait", "Mean run", "Workers"),
-    )
-    rows = (
-        [
-            f"{one.connection}:{one.queue}{' (paused)' if one.paused else ''}",
-            Bar(largest, 0, one.unfinished, width=_BAR) if sys.stdout.isatty() else "",
-            *(str(one.jobs.get(status, 0)) for status in (*_UNFINISHED, JobStatus.DONE, JobStatus.FAILED)),
-            lasted(None if one.oldest_due is None else max(known.at - one.oldest_due, 0.0)),
-            f"{one.one_minute.per_second:.2f}",
-            f"{one.five_minutes.per_second:.2f}",
-            str(one.five_minutes.failed),
-            lasted(one.five_minutes.waited),
-            lasted(one.five_minutes.ran),
-            str(one.workers),
-        ]
-        for one in known.queues
-    )
-    print_table(columns, rows)
+    wide = console().width >= _ROOMY
+    columns = ["Queue", "Waiting", "Delayed", "Running", "Failed", "Oldest", "Jobs/s", "Workers"]
+    more = ["Done", "Jobs/s 5m", "Failed 5m", "Mean wait", "Mean run", "Not ended"] if wide else []
+    largest = max((one.unfinished for one in known.queues), default=0)
+    print_table([*columns, *more], (_stats_cells(one, known.at, largest, wide=wide) for one in known.queues))
     if known.workers:
         click.echo()
-        workers = (
-            [
-                one.name,
-                one.host,
-                str(one.process),
-                one.connection or "every connection",
-                ",".join(one.queues) if one.queues else "every queue",
-                when(one.started_at),
-                f"{lasted(max(known.at - one.seen_at, 0.0))} ago",
-            ]
-            for one in known.workers
+        columns = ["Worker", "Host", "Process", "Serves", "Seen"]
+        print_table(
+            [*columns, "Since"] if wide else columns, (_worker_cells(one, known.at, wide) for one in known.workers)
         )
-        print_table(("Worker", "Host", "Process", "Connection", "Queues", "Since", "Seen"), workers)
+
+
+def _stats_cells(one: QueueStats, now: float, largest: int, *, wide: bool) -> list[RenderableType]:
+    from rich.bar import Bar
+
+    lately = one.five_minutes
+    cells: list[RenderableType] = [
+        f"{one.connection}:{one.queue}{' (paused)' if one.paused else ''}",
+        *(str(one.jobs.get(status, 0)) for status in (*_UNFINISHED, JobStatus.FAILED)),
+        lasted(None if one.oldest_due is None else max(now - one.oldest_due, 0.0)),
+        f"{one.one_minute.per_second:.2f}",
+        str(one.workers),
+    ]
+    if wide:
+        cells += [str(one.jobs.get(JobStatus.DONE, 0)), f"{lately.per_second:.2f}", str(lately.failed)]
+        cells += [lasted(lately.waited), lasted(lately.ran)]
+        cells.append(Bar(largest or 1, 0, one.unfinished, width=_BAR) if sys.stdout.isatty() else str(one.unfinished))
+    return cells
+
+
+def _worker_cells(one: WorkerRecord, now: float, wide: bool) -> list[str]:
+    queues = ", ".join(one.queues) if one.queues else "every queue"
+    serves = f"{one.connection}: {queues}" if one.connection else queues
+    cells = [one.name, one.host, str(one.process), serves, f"{lasted(max(now - one.seen_at, 0.0))} ago"]
+    return [*cells, when(one.started_at)] if wide else cells
 
 
 def _stats_map(known: Stats) -> JSON:

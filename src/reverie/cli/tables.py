@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import click
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 _WIDE = 4000
+_REASON = 80
+"""Characters of an error in a list; `queue show` has all of it."""
 STYLES = {
     JobStatus.DONE: "green",
     JobStatus.FAILED: "red",
@@ -26,23 +29,59 @@ STYLES = {
 }
 
 
-def console() -> Console:
+def console(*, folds: bool = True) -> Console:
     from rich.console import Console
 
     # In a pipe nothing is folded: there a line is a row.
-    return Console(width=None if sys.stdout.isatty() else _WIDE, highlight=False)
+    return Console(width=None if folds and sys.stdout.isatty() else _WIDE, highlight=False)
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[RenderableType | None]]) -> None:
-    """One line for each row; the first column is never folded. Texts are shown as they are, whatever stands in them."""
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[RenderableType]], *, folds: bool = True, header: bool = True
+) -> None:
+    """One line for each row. Texts are shown as they are, whatever stands in them.
+
+    Args:
+        folds: on a terminal, long texts are folded within their column; the first one never is.
+    """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=None, pad_edge=False)
-    table.columns[0].no_wrap = True
+    table = Table(box=None, pad_edge=False, show_header=header)
+    for at, name in enumerate(columns):
+        table.add_column(name, no_wrap=at == 0, overflow="fold")
     for row in rows:
         table.add_row(*(Text(one) if isinstance(one, str) else one for one in row))
-    console().print(table)
+    console(folds=folds).print(table, soft_wrap=not folds)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, and nothing in a pipe; tell it how many more are done."""
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    counter = TextColumn("{task.completed:.0f}")
+    with Progress(TextColumn(title), BarColumn(), counter, transient=True, disable=not sys.stdout.isatty()) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda more: bar.advance(task, more)
+
+
+class Step(Protocol):
+    """Does up to *limit*, and says how many it did."""
+
+    async def __call__(self, *, limit: int) -> int: ...
+
+
+async def in_batches(title: str, step: Step, *, batch: int = 1000) -> int:
+    """Repeat *step* until there is nothing left; how many it did in all."""
+    total = 0
+    with progress(title) as advance:
+        while True:
+            done = await step(limit=batch)
+            total += done
+            advance(done)
+            if done < batch:
+                return total
 
 
 def print_json(value: JSON) -> None:
@@ -102,21 +141,31 @@ def entry(job: Job) -> dict[str, JSON]:
     }
 
 
-def print_jobs(jobs: Sequence[Job], *, as_json: bool) -> None:
-    """A table of jobs, or a JSON list."""
+def print_jobs(jobs: Sequence[Job], now: float, *, as_json: bool) -> None:
+    """A table of jobs as they are *now*, or a JSON list."""
     if as_json:
         print_json([entry(job) for job in jobs])
     elif not jobs:
         click.echo("No jobs found.")
     else:
-        columns = ("ID", "Status", "Connection", "Queue", "Name", "Tries", "Queued", "Due", "Ended", "Error")
-        print_table(columns, (_cells(job) for job in jobs))
+        columns = ("ID", "Status", "Queue", "Name", "Tries", "When", "Error")
+        print_table(columns, (_cells(job, now) for job in jobs), folds=False)
 
 
-def _cells(job: Job) -> list[RenderableType]:
+def _cells(job: Job, now: float) -> list[RenderableType]:
     error = job.error.get("message") if isinstance(job.error, dict) else job.error
-    times = (when(job.created_at), when(job.due_at), when(job.finished_at))
-    return [job.id, status(job), job.connection, job.queue, job.name, str(job.attempts), *times, one_line(error)]
+    where = f"{job.connection}:{job.queue}"
+    reason = one_line(error)
+    shown = reason if len(reason) <= _REASON else f"{reason[:_REASON]}..."
+    return [job.id, status(job), where, job.name, str(job.attempts), _when_of(job, now), shown]
+
+
+def _when_of(job: Job, now: float) -> str:
+    if job.finished_at is not None:
+        return f"ended {lasted(now - job.finished_at)} ago"
+    if job.due_at > now:
+        return f"due in {lasted(job.due_at - now)}"
+    return f"queued {lasted(now - job.created_at)} ago"
 
 
 def status(job: Job) -> RenderableType:

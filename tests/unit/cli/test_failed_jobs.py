@@ -35,7 +35,7 @@ def test_without_failed_jobs_each_command_says_so_and_ends_well(place: Place) ->
     assert place.run("failed").stdout == "No failed jobs found.\n"
     assert place.json("failed") == []
     assert place.run("retry", "all").stdout == "No retryable jobs found.\n"
-    assert place.reverie("queue:flush").stdout == "0 failed jobs are deleted.\n"
+    assert place.reverie("queue:flush").stdout == "Failed jobs deleted: 0\n"
 
 
 def test_a_failed_job_is_listed_retried_and_gone_from_the_list(place: Place) -> None:
@@ -67,11 +67,11 @@ def test_flushing_deletes_failed_jobs_all_or_those_of_so_many_hours_ago(place: P
     old, young = failed_ago(place, 25, 1)
     [waiting] = place.push(draft())
 
-    assert place.run("flush", "--hours=24").stdout == "1 failed jobs are deleted.\n"
+    assert place.run("flush", "--hours=24").stdout == "Failed jobs deleted: 1\n"
     assert [one["id"] for one in place.json("failed")] == [young.id]
     with pytest.raises(NotFound):
         place.job(old.id)
-    assert place.run("flush").stdout == "1 failed jobs are deleted.\n"
+    assert place.run("flush").stdout == "Failed jobs deleted: 1\n"
     assert place.json("failed") == []
     assert place.job(waiting.id).status is JobStatus.WAITING
 
@@ -79,8 +79,8 @@ def test_flushing_deletes_failed_jobs_all_or_those_of_so_many_hours_ago(place: P
 def test_pruning_deletes_the_old_ones_and_says_how_many(place: Place) -> None:
     *_, young = failed_ago(place, 26, 25, 2, 0.5)
 
-    assert place.run("prune-failed").stdout == "2 failed jobs are deleted.\n"
-    assert place.reverie("queue:prune-failed", "--hours=1").stdout == "1 failed jobs are deleted.\n"
+    assert place.run("prune-failed").stdout == "Failed jobs deleted: 2\n"
+    assert place.reverie("queue:prune-failed", "--hours=1").stdout == "Failed jobs deleted: 1\n"
     assert [one["id"] for one in place.json("failed")] == [young.id]
 
 

@@ -32,12 +32,13 @@ def test_jobs_are_listed_newest_first_and_can_be_picked(place: Place) -> None:
     assert ids(place.json("list", "--status=failed,delayed")) == [second.id, broken.id]
     assert ids(place.json("list", "--queue=slow", "--connection=database")) == [first.id]
     head, *lines = place.run("list").stdout.splitlines()
-    assert head.split()[:4] == ["ID", "Status", "Connection", "Queue"]
-    assert [line.split()[:2] for line in lines] == [
-        [second.id, "delayed"],
-        [first.id, "waiting"],
-        [broken.id, "failed"],
+    assert head.split() == ["ID", "Status", "Queue", "Name", "Tries", "When", "Error"]
+    assert [line.split()[:3] for line in lines] == [
+        [second.id, "delayed", "database:default"],
+        [first.id, "waiting", "database:slow"],
+        [broken.id, "failed", "database:default"],
     ]
+    assert [word in line for word, line in zip(("due in", "queued", "ended"), lines, strict=True)] == [True] * 3
     assert "out of tea" in lines[2]
     assert place.run("list", "--queue=nope").stdout == "No jobs found.\n"
 

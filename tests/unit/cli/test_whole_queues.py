@@ -38,11 +38,11 @@ def test_clearing_deletes_waiting_delayed_and_running_jobs_of_that_queue_alone(p
     place.at_desk(lambda desk: desk.queue.claim(worker="w"))
     place.push(draft("waiting"), draft("delayed", delay=60), draft("other", queue="slow"), draft("third", queue="x"))
 
-    assert place.run("clear", "database", "--queue=default").stdout == "3 jobs of the queue 'default' are deleted.\n"
+    assert place.run("clear", "database", "--queue=default").stdout == "Jobs of the queue 'default' deleted: 3\n"
 
     assert names_left(place) == ["third", "other", "failed"]
     lines = place.reverie("queue:clear", "--queue=slow, x", "--force").stdout.splitlines()
-    assert lines == ["1 jobs of the queue 'slow' are deleted.", "1 jobs of the queue 'x' are deleted."]
+    assert lines == ["Jobs of the queue 'slow' deleted: 1", "Jobs of the queue 'x' deleted: 1"]
     assert names_left(place) == ["failed"]
 
 
