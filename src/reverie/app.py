@@ -125,9 +125,10 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
     queued = Queued(
         queue,
         memory,
+        auth,
         runs,
         store.sealer,
-        context_of=lambda caller, job, depth: _context_of_job(dispatcher, caller, job, depth),
+        context_of=lambda caller, job, depth, holds: _context_of_job(dispatcher, caller, job, depth, holds),
         script_of_service=service_script,
     )
     registry = Registry(
@@ -169,9 +170,18 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
     )
 
 
-def _context_of_job(dispatcher: Dispatcher, caller: Caller, job: Job, depth: int) -> Context:
+def _context_of_job(
+    dispatcher: Dispatcher, caller: Caller, job: Job, depth: int, holds: Callable[[], bool] | None
+) -> Context:
     return dispatcher.context(
-        caller, requestor=Requestor.SCRIPT, depth=depth, hops=job.hops, request_id=job.id, job_id=job.id
+        caller,
+        requestor=Requestor.SCRIPT,
+        depth=depth,
+        hops=job.hops,
+        request_id=job.id,
+        job_id=job.id,
+        trace=job.trace,
+        holds=holds,
     )
 
 

@@ -7,11 +7,14 @@ from importlib.metadata import version
 from typing import Final, cast
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
+from reverie.auth.gate import Auth
 from reverie.auth.lookups import put_lookups
 from reverie.errors import LoopDetected
 from reverie.events.event import BLANK
 from reverie.events.hooks import script_of
+from reverie.events.identity import RECHECK, caller_today, policy_of
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import QueueOptions, normalise_options
 from reverie.jobs.payload import Packed, about_of, environment_map, pack, unpack
@@ -22,6 +25,7 @@ from reverie.scripting.engine import Outcome
 from reverie.sealing import Sealer
 from reverie.store.memory import Memory
 from reverie.store.records import EventScriptRecord, ServiceRecord
+from reverie.trace import trace_id, trace_of
 
 EVENT: Final = "script.event"
 SERVICE: Final = "script.service"
@@ -37,7 +41,8 @@ class Queued:
     """Turns events into jobs and jobs into runs.
 
     Args:
-        context_of: the surroundings of a job's run, for the caller of its snapshot, at a depth of nesting.
+        context_of: the surroundings of a job's run: for the caller of its snapshot, at a depth of nesting, as long as
+            the last says that the job is held.
         script_of_service: the script of a script service.
     """
 
@@ -45,14 +50,16 @@ class Queued:
         self,
         queue: Queue,
         memory: Memory,
+        auth: Auth,
         runs: ScriptRuns,
         sealer: Sealer,
         *,
-        context_of: Callable[[Caller, Job, int], Context],
+        context_of: Callable[[Caller, Job, int, Callable[[], bool] | None], Context],
         script_of_service: Callable[[ServiceRecord], Script],
     ) -> None:
         self._queue = queue
         self._memory = memory
+        self._auth = auth
         self._runs = runs
         self._sealer = sealer
         self._context_of = context_of
@@ -82,7 +89,12 @@ class Queued:
     ) -> Job | None:
         caller = context.caller
         options = _options(script, caller)
-        packed = Packed(event=event, caller=caller, environment=await self._environment(script))
+        packed = Packed(
+            event=event,
+            caller=caller,
+            environment=await self._environment(script),
+            requestor=int(context.requestor),
+        )
         return await self._queue.push(
             Draft(
                 kind=kind,
@@ -96,6 +108,7 @@ class Queued:
                 stamp=await self._memory.fresh(),
                 user_id=caller.user_id,
                 app_id=caller.app_id,
+                trace=trace_of(context.trace, context.request_id),
             ),
             run_now=lambda job: self._run_now(job, context.depth + 1),
         )
@@ -130,19 +143,27 @@ class Queued:
 
     async def perform(self, turn: Turn) -> Performed:
         """`Perform`: run a job's script, today's text, as things were when the job was queued."""
+        # Every line that is logged below says whose it is.
+        with bound_contextvars(job_id=turn.job.id, trace_id=trace_id(turn.job.trace)):
+            return await self._perform(turn)
+
+    async def _perform(self, turn: Turn) -> Performed:
         try:
             script, packed = await self._resolve(turn.job)
         except TargetGone as gone:
             return Skipped(str(gone))
+        caller = packed.caller
+        if policy_of(script.config) == RECHECK:
+            caller = await caller_today(self._auth, packed)
         await turn.begin()
-        context = self._context_of(packed.caller, turn.job, 0)
+        context = self._context_of(caller, turn.job, 0, turn.holds)
         outcome = await self._run(script, packed, context, timeout=turn.timeout or 0.0)
         return Done(output=outcome.output)
 
     async def _run_now(self, job: Job, depth: int) -> None:
         """A job of a ``sync`` connection, inside the call that queued it: that call waits, as for a nested one."""
         script, packed = await self._resolve(job)
-        await self._run(script, packed, self._context_of(packed.caller, job, depth), timeout=None)
+        await self._run(script, packed, self._context_of(packed.caller, job, depth, None), timeout=None)
 
     async def _resolve(self, job: Job) -> tuple[Script, Packed]:
         """
