@@ -21,6 +21,8 @@ from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
+from reverie.jobs.measuring import Gauge
+from reverie.jobs.metrics import Meter, telling
 from reverie.jobs.queue import Queue
 from reverie.jobs.work import Report, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
@@ -167,6 +169,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         registry=registry,
         dispatcher=dispatcher,
         types=types,
+        gauge=Gauge(queue, store),
     )
 
 
@@ -295,11 +298,14 @@ async def run_worker(settings: Settings, options: WorkerOptions, report: Callabl
     """Serve queues until the options or SIGTERM say stop; the exit code."""
     # As many children as jobs: a job that waited for a child would use up its time limit.
     async with build(settings, side_by_side=options.concurrency) as platform:
-        worker = Worker(platform.queue, platform.queued.perform, options, platform.clock, on_report=report)
+        meter = platform.queue.meter = Meter(platform.clock)
+        told = meter.passing(report)
+        worker = Worker(platform.queue, platform.queued.perform, options, platform.clock, on_report=told)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, worker.drain)
-        stop = await worker.run()
+        async with telling(meter, platform.store, worker.name, lambda: worker.turned_at):
+            stop = await worker.run()
         return stop.exit_code
 
 

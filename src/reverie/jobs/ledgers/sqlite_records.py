@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -15,6 +15,7 @@ from reverie.errors import NotFound, QueueUnavailable
 from reverie.jobs.finding import Finding
 from reverie.jobs.ledger import ENDED, Count, JobFilter, Rate, WorkerRecord
 from reverie.model import JSON, Attempt, Job, JobStatus
+from reverie.sqlite import SqliteDatabase
 
 T = TypeVar("T")
 
@@ -158,6 +159,16 @@ class SqliteRecords:
 
     async def examine(self) -> list[Finding]:
         return []
+
+    async def measures(self) -> Mapping[str, float]:
+        """Size of the write-ahead log, which grows as long as somebody reads for long."""
+        if not isinstance(self._database, SqliteDatabase):
+            return {}
+        try:
+            size = self._database.path.with_name(self._database.path.name + "-wal").stat().st_size
+        except OSError:
+            size = 0
+        return {"wal_bytes": float(size)}
 
     # -- queues and workers
 
