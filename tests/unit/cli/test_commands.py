@@ -114,7 +114,16 @@ def test_the_commands_for_people_are_listed_and_the_children_are_not() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    [["up"], ["serve"], ["queue"], ["queue", "work"], ["queue", "failed"], ["migrate"], ["user", "create-admin"], ["keys", "drop"]],
+    [
+        ["up"],
+        ["serve"],
+        ["queue"],
+        ["queue", "work"],
+        ["queue", "failed"],
+        ["migrate"],
+        ["user", "create-admin"],
+        ["keys", "drop"],
+    ],
 )
 def test_every_command_has_a_help(path: list[str]) -> None:
     result = CliRunner().invoke(reverie, [*path, "--help"])
