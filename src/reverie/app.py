@@ -26,6 +26,8 @@ from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
 from reverie.jobs.desk import Desk
 from reverie.jobs.ledger import Ledger
+from reverie.jobs.measuring import Gauge
+from reverie.jobs.metrics import Meter, telling
 from reverie.jobs.queue import Queue
 from reverie.jobs.signals import Signals
 from reverie.jobs.transport import Broker, Transport
@@ -36,7 +38,7 @@ from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.scripting.engine import Engine
-from reverie.sealing import Sealer, secret_from
+from reverie.sealing import Sealer, sealer_for
 from reverie.services.promise import Promises
 from reverie.services.registry import Registry
 from reverie.services.script import ScriptService, service_script
@@ -114,13 +116,17 @@ async def build(
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
+def sealer_of(settings: Settings) -> Sealer:
+    return sealer_for(settings.data_dir, settings.secret_key, settings.secret_key_old)
+
+
 @contextlib.asynccontextmanager
 async def _open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
     if not await asyncio.to_thread(is_current, settings.store):
         raise SettingsError([f"{settings.store}: there is no store of this version; reverie migrate makes one"])
     database = open_database(settings.store)
     try:
-        yield Store(database, Sealer(settings.secret_key or secret_from(settings.data_dir)), clock)
+        yield Store(database, sealer_of(settings), clock)
     finally:
         await database.close()
 
@@ -148,9 +154,10 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
     queued = Queued(
         queue,
         memory,
+        auth,
         runs,
         store.sealer,
-        context_of=lambda caller, job, depth: _context_of_job(dispatcher, caller, job, depth),
+        context_of=lambda caller, job, depth, holds: _context_of_job(dispatcher, caller, job, depth, holds),
         script_of_service=service_script,
         answer=lambda request, context: dispatcher.dispatch(request, context),
     )
@@ -201,12 +208,23 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         registry=registry,
         dispatcher=dispatcher,
         types=types,
+        gauge=Gauge(queue, store),
     )
 
 
-def _context_of_job(dispatcher: Dispatcher, caller: Caller, job: Job, depth: int) -> Context:
-    requestor = Requestor.API if job.kind == CALL else Requestor.SCRIPT
-    return dispatcher.context(caller, requestor=requestor, depth=depth, hops=job.hops, request_id=job.id, job_id=job.id)
+def _context_of_job(
+    dispatcher: Dispatcher, caller: Caller, job: Job, depth: int, holds: Callable[[], bool] | None
+) -> Context:
+    return dispatcher.context(
+        caller,
+        requestor=Requestor.API if job.kind == CALL else Requestor.SCRIPT,
+        depth=depth,
+        hops=job.hops,
+        request_id=job.id,
+        job_id=job.id,
+        trace=job.trace,
+        holds=holds,
+    )
 
 
 # -- drivers
@@ -354,12 +372,13 @@ async def work_until(
     """
     # As many children as jobs: a job that waited for a child would use up its time limit.
     async with build(settings, side_by_side=options.concurrency) as platform:
+        meter = platform.queue.meter = Meter(platform.clock)
         worker = Worker(
             platform.queue,
             platform.queued.perform,
             options,
             platform.clock,
-            on_report=report,
+            on_report=meter.passing(report),
             signals=Signals(platform.store, platform.clock),
             languages=[*platform.runs.engines],
         )
@@ -368,7 +387,8 @@ async def work_until(
             loop.add_signal_handler(number, worker.drain)
         watching = asyncio.create_task(_retire_when(stale, worker, platform.clock)) if stale else None
         try:
-            return await worker.run()
+            async with telling(meter, platform.store, worker.name, lambda: worker.turned_at):
+                return await worker.run()
         finally:
             if watching is not None:
                 watching.cancel()

@@ -30,7 +30,7 @@ ALIASES: Final = {
     "QUEUE_CONNECTION": "queue_connection",
 }
 """Names that people who come from DreamFactory have set already; our own name wins, then the later of these."""
-SECRETS: Final = frozenset({"secret_key", "admin_password", "database_url"})
+SECRETS: Final = frozenset({"secret_key", "secret_key_old", "admin_password", "database_url", "metrics_token"})
 _DEFAULT_DATA_DIR: Final = "data"
 _UNITS: Final = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 
@@ -43,12 +43,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         port: 0 lets the system choose.
         database_url: ``sqlite:///`` and a path, or ``postgresql://`` and the rest; the platform's own store.
         secret_key: 32 characters or more; None: one is made and kept in the data folder.
+        secret_key_old: secrets that were the key before; what they sealed can still be opened.
         workers: worker processes of ``reverie up``; 0 for none.
         queue_connection: the connection of scripts that name none; it need not exist until a job needs it.
         queue_connections: the standard ones and those that were named.
         queue_tries: of the worker of ``reverie up``; 0 for ever.
         queue_timeout: seconds a queued script may run under ``reverie up``; 0 for ever.
         queue_crashes: a job whose process died this often is failed.
+        metrics: ``open`` lets programs of this machine read /metrics without credentials.
+        metrics_token: with it as a bearer token /metrics can be read from anywhere.
         scripting_disable: languages that are switched off, or ``("all",)``.
         max_body: bytes.
     """
@@ -58,6 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     port: Annotated[int, Meta(ge=0, le=65535)] = 8000
     database_url: str = ""
     secret_key: str | None = None
+    secret_key_old: tuple[str, ...] = ()
     admin_email: str | None = None
     admin_password: str | None = None
     demo: bool = False
@@ -67,6 +71,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_timeout: Annotated[float, Meta(ge=0, le=10**9)] = 60.0
     queue_crashes: Annotated[int, Meta(ge=1)] = 3
     log_format: Literal["text", "json"] = "text"
+    metrics: Literal["closed", "open"] = "closed"
+    metrics_token: str | None = None
     script_egress: Literal["any", "public", "none"] = "any"
     script_isolation: Literal["instance", "service", "script", "run"] = "instance"
     scripting_disable: tuple[str, ...] = ()
@@ -125,10 +131,17 @@ def _store_url(text: str) -> str:
     return text if address.file is None else f"sqlite:///{address.file}"
 
 
-def _long_enough(text: str) -> str:
-    if len(text) < 32:
-        raise ValueError(f"expected 32 characters or more, there are {len(text)}")
-    return text
+def _at_least(characters: int) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if len(text) < characters:
+            raise ValueError(f"expected {characters} characters or more, there are {len(text)}")
+        return text
+
+    return read
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(_at_least(32)(line.strip()) for line in text.splitlines() if line.strip())
 
 
 def _email(text: str) -> str:
@@ -140,7 +153,9 @@ def _email(text: str) -> str:
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "data_dir": lambda text: Path(text).expanduser().absolute(),
     "database_url": _store_url,
-    "secret_key": _long_enough,
+    "secret_key": _at_least(32),
+    "secret_key_old": _keys,
+    "metrics_token": _at_least(16),
     "admin_email": _email,
     "demo": _truth,
     "scripting_disable": lambda text: tuple(name.strip().lower() for name in text.split(",") if name.strip()),

@@ -5,13 +5,16 @@ Every call passes here: a client's, a script's (through `Context.call`, never ov
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from reverie.auth.gate import Auth
 from reverie.errors import LoopDetected, ReverieError
 from reverie.events.hooks import Hook, Hooks
+from reverie.events.runs import must_hold
 from reverie.model import MAX_DEPTH, Caller, Context, Request, Requestor, Response
 from reverie.services.service import Service
+from reverie.trace import HEADER, read_trace
 
 
 class Services(Protocol):
@@ -42,7 +45,8 @@ class Dispatcher:
         """
         caller = await self._auth.identify(request)
         self._auth.check(caller, request, Requestor.API)
-        context = self.context(caller, request_id=request_id)
+        trace = read_trace(request.headers.get(HEADER))
+        context = self.context(caller, request_id=request_id, trace=trace)
         if "prefer" in request.headers and self._promises is not None:
             promise = await self._promises.instead(request, context)
             if promise is not None:
@@ -58,6 +62,8 @@ class Dispatcher:
         hops: int = 0,
         request_id: str = "",
         job_id: str | None = None,
+        trace: str = "",
+        holds: Callable[[], bool] | None = None,
     ) -> Context:
         """The surroundings of a call, with the way back in for scripts."""
 
@@ -72,6 +78,8 @@ class Dispatcher:
             hops=hops,
             request_id=request_id,
             job_id=job_id,
+            trace=trace,
+            holds=holds,
         )
         return context
 
@@ -80,6 +88,7 @@ class Dispatcher:
         try:
             if outer.depth >= MAX_DEPTH:
                 raise LoopDetected(f"calls nest more than {MAX_DEPTH} deep: a script may be calling itself")
+            must_hold(outer)
             self._auth.check(outer.caller, request, Requestor.SCRIPT)
             context = self.context(
                 outer.caller,
@@ -88,6 +97,8 @@ class Dispatcher:
                 hops=outer.hops,
                 request_id=outer.request_id,
                 job_id=outer.job_id,
+                trace=outer.trace,
+                holds=outer.holds,
             )
             return await self.dispatch(request, context)
         except ReverieError as error:
@@ -98,16 +109,23 @@ class Dispatcher:
         service = await self._services.find(request.service)
         hooks = await self._hooks.find(service.moments(request))
         if not hooks:
-            return await service.handle(request, context)
+            return await _handle(service, request, context)
         return await self._through(service, hooks, request, context)
 
     async def _through(self, service: Service, hooks: list[Hook], request: Request, context: Context) -> Response:
         try:
             request, response = await self._hooks.before(hooks, request, context)
             if response is None:
-                response = await service.handle(request, context)
+                response = await _handle(service, request, context)
         except ReverieError as error:
             response = error.response()
         response = await self._hooks.after(hooks, request, response, context)
         await self._hooks.finally_(hooks, request, response, context)
         return response
+
+
+async def _handle(service: Service, request: Request, context: Context) -> Response:
+    if context.holds is not None:
+        # Again: scripts may have run before this, and the lease may have ended meanwhile.
+        must_hold(context)
+    return await service.handle(request, context)

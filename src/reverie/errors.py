@@ -5,6 +5,7 @@
     │   └── BatchError 400, code 1000       some records of a batch failed
     ├── Unauthorized 401
     ├── Forbidden 403
+    │   └── IdentityRevoked                 who queued a job may no longer make its call
     ├── NotFound 404
     ├── MethodNotAllowed 405
     ├── Conflict 409
@@ -16,7 +17,7 @@
     │   ├── StoreUnavailable
     │   └── QueueUnavailable
     ├── UnknownConnection 500               a queue connection that nobody configured
-    ├── LeaseLost                           a worker settles a job that is no longer its own; never leaves the worker
+    ├── LeaseLost 409                       a worker settles a job that is no longer its own, or its script calls on
     ├── SettingsError                       every mistake in the settings, at once; ends the start with exit 2
     └── ScriptError 500 or the script's own the script said no, or could not run
         ├── UnknownEngine                   no such language on this host
@@ -96,6 +97,10 @@ class Forbidden(ReverieError):
     status = 403
 
 
+class IdentityRevoked(Forbidden):
+    """Who queued a job may no longer make the call that queued it; its script wants that checked."""
+
+
 class NotFound(ReverieError):
     status = 404
 
@@ -149,7 +154,9 @@ class UnknownConnection(ReverieError):
 
 
 class LeaseLost(ReverieError):
-    """Another worker holds the job now, or it was settled already; the result must be dropped."""
+    """Another worker holds the job now, or may, or it was settled already; the result must be dropped."""
+
+    status = 409
 
 
 class SettingsError(ReverieError):

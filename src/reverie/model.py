@@ -153,6 +153,8 @@ class Context:
         hops: how many jobs led here: 0 for a client's call, +1 in every job.
         deadline: monotonic seconds after which nobody waits for the answer; None for ever.
         job_id: the job on whose behalf the call is made, if any.
+        trace: the W3C ``traceparent`` that the call came with; ``""`` without one.
+        holds: whether the worker that runs the job on whose behalf the call is made may still act for it; None: no job.
     """
 
     caller: Caller
@@ -163,6 +165,8 @@ class Context:
     deadline: float | None = None
     request_id: str = ""
     job_id: str | None = None
+    trace: str = ""
+    holds: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,8 @@ EVENTS: Final[Mapping[str, str]] = {
     "worker.told": "an operator told a worker to take nothing, to go on, or to end",
     "worker.store_away": "a worker cannot reach the store, and tries again",
     "lease.not_renewed": "a worker could not hold on to jobs in time; others may take them",
+    "metrics.store_away": "the store could not be reached when somebody asked for the metrics",
+    "metrics.not_told": "a worker could not add its counts to the store's; it tries again",
     "job.failed": "a job has failed for good",
     "job.retried": "a run of a job failed; it will be tried again",
     "job.crashed": "a job was lost with its process",

@@ -130,7 +130,7 @@ class Outgoing:
         Returns:
             The result map of a script: ``status_code``, ``content``, ``content_type``, ``format``, ``headers``.
         """
-        headers = _headers(options)
+        headers = headers_of(options)
         body: bytes | None = None
         if isinstance(payload, str):
             body = payload.encode()
@@ -201,7 +201,8 @@ def _failure(status: int, message: str) -> dict[str, JSON]:
     return {"status_code": status, "content": {"error": error}, "content_type": None, "format": 201, "headers": {}}
 
 
-def _headers(options: Mapping[str, JSON]) -> dict[str, str]:
+def headers_of(options: Mapping[str, JSON]) -> dict[str, str]:
+    """The headers that a script gave for a call."""
     headers: dict[str, str] = {}
     for given in (options.get("headers"), options.get("CURLOPT_HTTPHEADER")):
         if isinstance(given, dict):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,10 +16,12 @@ from reverie.dispatcher import Dispatcher
 from reverie.errors import BadRequest, Conflict, Forbidden, StoreUnavailable, Unauthorized
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
+from reverie.jobs.measuring import Gauge
+from reverie.jobs.metrics import Measures
 from reverie.jobs.queue import Queue
 from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
-from reverie.model import ANONYMOUS, JSON, Request, Response
+from reverie.model import ANONYMOUS, JSON, Request, Requestor, Response
 from reverie.services.registry import Registry
 from reverie.services.system.index import index
 from reverie.services.system.service_type import ServiceType
@@ -29,6 +32,10 @@ from reverie.store.migrate import is_open_current
 from reverie.store.store import Store
 from reverie.store.users import count_administrators, create_first_administrator
 
+WHO_MAY_SCRAPE: Final = (
+    "The metrics are for administrators, for roles with access to system/metrics, and for who sends the token of"
+    " REVERIE_METRICS_TOKEN as Authorization: Bearer. REVERIE_METRICS=open opens them to programs of this machine."
+)
 SHORTEST_PASSWORD: Final = 16
 """Characters of an administrator's password."""
 SET_UP: Final = "set_up_token"
@@ -52,6 +59,7 @@ class Platform:
     registry: Registry
     dispatcher: Dispatcher
     types: Mapping[str, ServiceType]
+    gauge: Gauge
     initialised: bool = False
     _token: str | None = field(default=None, repr=False)
 
@@ -84,6 +92,36 @@ class Platform:
         except (StoreUnavailable, DatabaseError):
             return "unknown: the platform's database cannot be reached"
 
+    # -- metrics
+
+    def has_service(self, name: str) -> bool:
+        """Whether a service of that name has answered in this process."""
+        return self.registry.has(name)
+
+    async def may_scrape(self, request: Request, *, peer: str | None) -> None:
+        """Return if who asks may read /metrics: by its token, from this machine where it is open, or under a role.
+
+        Args:
+            request: as if for ``system/metrics``.
+            peer: the client's address; None when it is not known for certain.
+
+        Raises:
+            Unauthorized, Forbidden
+        """
+        settings = self.settings
+        given = request.headers.get("authorization", "").removeprefix("Bearer ").strip()
+        if settings.metrics_token and secrets.compare_digest(given.encode(), settings.metrics_token.encode()):
+            return
+        if settings.metrics == "open" and peer is not None and is_loopback(peer):
+            return
+        try:
+            self.auth.check(await self.auth.identify(request), request, Requestor.API)
+        except BadRequest as error:
+            raise Unauthorized(WHO_MAY_SCRAPE, headers={"WWW-Authenticate": "Bearer"}) from error
+
+    async def measure(self) -> Measures | None:
+        return await self.gauge.measure()
+
     # -- first run
 
     async def look_for_administrator(self) -> None:
@@ -113,3 +151,12 @@ class Platform:
         made = await create_first_administrator(self.store, email=email, password=hashed, name=name or email)
         if made is None:
             raise Conflict("There is an administrator already.")
+
+
+def is_loopback(address: str) -> bool:
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
+    return (mapped or found).is_loopback

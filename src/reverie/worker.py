@@ -23,7 +23,7 @@ from reverie.clock import Clock
 from reverie.errors import LeaseLost, QueueUnavailable
 from reverie.jobs.handover import Handover
 from reverie.jobs.held import Held, log_step
-from reverie.jobs.leases import LeaseKeeper
+from reverie.jobs.leases import LeaseKeeper, real_time
 from reverie.jobs.ledger import Lease, Settlement, WorkerRecord
 from reverie.jobs.pace import Pace
 from reverie.jobs.performing import perform_within
@@ -216,7 +216,7 @@ class Worker:
         room = self._room()
         if room < 1:
             return 0
-        options = self._options
+        options, asked = self._options, real_time()
         jobs = await self._queue.claim(
             worker=self.name,
             limit=room,
@@ -227,10 +227,10 @@ class Worker:
         self._tally.empty = not jobs
         self._tally.taken += len(jobs)
         for job in jobs:
-            run = Held(job, self._clock.monotonic())
+            run = Held(job, self._clock.monotonic(), self._keeper)
             self._runs[lease_of(job)] = run
             if self._keeper is not None:
-                self._keeper.hold(lease_of(job))
+                self._keeper.hold(lease_of(job), since=asked)
             (self._lonely if job.crashes >= LONELY_FROM else self._ahead).append(run)
         self._start_ahead()
         return len(jobs)
@@ -341,7 +341,7 @@ class Worker:
                 raise LeaseLost(f"job {job.id} was taken before its script began")
 
         limit = self._options.timeout if job.timeout is None else job.timeout
-        return await perform_within(limit, self._perform, job, alone=run.alone, mark=mark)
+        return await perform_within(limit, self._perform, job, alone=run.alone, mark=mark, holds=run.holds)
 
     async def _mark(self, run: Held) -> bool:
         """Note beside a run that it has begun; whether it was cancelled meanwhile, and then it is stopped."""

@@ -20,7 +20,7 @@ def test_every_error_stands_in_the_reference_with_its_status() -> None:
         for line in REFERENCE.read_text(encoding="utf-8").splitlines()
         if line.startswith("| `")
     }
-    inside = {"LeaseLost", "SettingsError"}
+    inside = {"IdentityRevoked", "SettingsError"}
     public = [error for error in below(ReverieError) if error.__module__ in ("reverie.errors", UnknownVerb.__module__)]
 
     assert {error.__name__ for error in public} - inside == set(rows)
@@ -32,5 +32,5 @@ def test_every_error_stands_in_the_reference_with_its_status() -> None:
 def test_errors_that_stay_inside_are_explained_too() -> None:
     text = REFERENCE.read_text(encoding="utf-8")
 
-    assert "`LeaseLost`" in text
+    assert "`IdentityRevoked`" in text
     assert "`SettingsError`" in text

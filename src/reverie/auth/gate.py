@@ -10,7 +10,7 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from reverie.auth import access, keys, sessions
@@ -200,6 +200,20 @@ class Auth:
         if role_id is None and app is not None:
             role_id = app.role_id
         return await self._memory.role(role_id) if role_id is not None else None
+
+    async def as_of_now(self, caller: Caller) -> Caller:
+        """A caller of some time ago, with the role he has now and the lookups of then.
+
+        Raises:
+            Forbidden: user or app is gone or not active, or the key is no longer the app's.
+        """
+        user = None if caller.user_id is None else await self._memory.user(caller.user_id)
+        if caller.user_id is not None and user is None:
+            raise Forbidden("User does not exist any more.")
+        app, now = await self._caller(caller.api_key, caller.session_token, user)
+        if caller.app_id is not None and (app is None or app.id != caller.app_id):
+            raise Forbidden("App does not exist any more, or has another API key.")
+        return replace(caller, role=now.role, is_admin=now.is_admin)
 
     # -- may he?
 

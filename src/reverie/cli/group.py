@@ -63,6 +63,7 @@ def read(config: Path | None, **overrides: str | int | None) -> Settings:
         "queue": "reverie.cli.queue:queue",
         "maintenance": "reverie.cli.workers:maintenance",
         "migrate": "reverie.cli.migrate:migrate",
+        "keys": "reverie.cli.keys:keys",
         "user": "reverie.cli.user:user",
         "version": "reverie.cli.version:version",
         "_child": "reverie.cli.child:child",

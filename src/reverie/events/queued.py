@@ -7,13 +7,16 @@ from importlib.metadata import version
 from typing import Final, cast
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
+from reverie.auth.gate import Auth
 from reverie.auth.lookups import put_lookups
 from reverie.errors import LoopDetected, ReverieError, Unavailable
 from reverie.events.calls import CALL, event_of, request_of
 from reverie.events.changes import answer_of
 from reverie.events.event import BLANK
 from reverie.events.hooks import script_of
+from reverie.events.identity import RECHECK, caller_today, policy_of
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import QueueOptions, normalise_options
 from reverie.jobs.payload import Packed, PayloadUnreadable, about_of, environment_map, pack, unpack
@@ -26,6 +29,7 @@ from reverie.scripting.engine import Outcome
 from reverie.sealing import Sealer
 from reverie.store.memory import Memory
 from reverie.store.records import EventScriptRecord, ServiceRecord
+from reverie.trace import trace_id, trace_of
 
 EVENT: Final = "script.event"
 SERVICE: Final = "script.service"
@@ -43,7 +47,8 @@ class Queued:
     """Turns events into jobs and jobs into runs.
 
     Args:
-        context_of: the surroundings of a job's run, for the caller of its snapshot, at a depth of nesting.
+        context_of: the surroundings of a job's run: for the caller of its snapshot, at a depth of nesting, as long as
+            the last says that the job is held.
         script_of_service: the script of a script service.
         answer: makes a call whose caller was let in already; raises ReverieError.
     """
@@ -52,15 +57,17 @@ class Queued:
         self,
         queue: Queue,
         memory: Memory,
+        auth: Auth,
         runs: ScriptRuns,
         sealer: Sealer,
         *,
-        context_of: Callable[[Caller, Job, int], Context],
+        context_of: Callable[[Caller, Job, int, Callable[[], bool] | None], Context],
         script_of_service: Callable[[ServiceRecord], Script],
         answer: Callable[[Request, Context], Awaitable[Response]],
     ) -> None:
         self._queue = queue
         self._memory = memory
+        self._auth = auth
         self._runs = runs
         self._sealer = sealer
         self._context_of = context_of
@@ -106,7 +113,9 @@ class Queued:
     ) -> Promised:
         caller = context.caller
         options = QueueOptions() if script is None else _options(script, caller)
-        packed = Packed(event=event, caller=caller, environment=await self._environment(script))
+        packed = Packed(
+            event=event, caller=caller, environment=await self._environment(script), requestor=int(context.requestor)
+        )
         answers: list[Response | None] = []
 
         async def run_now(job: Job) -> None:
@@ -128,6 +137,7 @@ class Queued:
                 user_id=caller.user_id,
                 role_id=None if caller.role is None else caller.role.id,
                 app_id=caller.app_id,
+                trace=trace_of(context.trace, context.request_id),
             ),
             run_now=run_now,
             once=once,
@@ -166,6 +176,11 @@ class Queued:
 
     async def perform(self, turn: Turn) -> Performed:
         """`Perform`: run a job's script, today's text, as things were when the job was queued; or make its call."""
+        # Every line that is logged below says whose it is.
+        with bound_contextvars(job_id=turn.job.id, trace_id=trace_id(turn.job.trace)):
+            return await self._perform(turn)
+
+    async def _perform(self, turn: Turn) -> Performed:
         job = turn.job
         packed = await self._opened(job)
         if job.kind == CALL:
@@ -174,8 +189,11 @@ class Queued:
             script = await self._target(job)
         except TargetGone as gone:
             return Skipped(str(gone))
+        caller = packed.caller
+        if policy_of(script.config) == RECHECK:
+            caller = await caller_today(self._auth, packed)
         await turn.begin()
-        context = self._context_of(packed.caller, job, 0)
+        context = self._context_of(caller, job, 0, turn.holds)
         outcome = await self._run(script, packed, context, timeout=turn.timeout or 0.0)
         if job.kind != SERVICE:
             return Done(output=outcome.output)
@@ -194,7 +212,7 @@ class Queued:
             raise PayloadUnreadable("The stored job holds no call that can be made.") from error
         await turn.begin()
         try:
-            response = await self._answer(request, self._context_of(packed.caller, job, 0))
+            response = await self._answer(request, self._context_of(packed.caller, job, 0, turn.holds))
         except Unavailable:
             raise
         except ReverieError as error:
@@ -204,7 +222,7 @@ class Queued:
     async def _run_now(self, job: Job, depth: int) -> Response | None:
         """A job of a ``sync`` connection, inside the call that queued it: that call waits, as for a nested one."""
         packed = await self._opened(job)
-        context = self._context_of(packed.caller, job, depth)
+        context = self._context_of(packed.caller, job, depth, None)
         outcome = await self._run(await self._target(job), packed, context, timeout=None)
         return answer_of(outcome) if job.kind == SERVICE else None
 

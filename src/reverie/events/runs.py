@@ -12,11 +12,12 @@ from urllib.parse import parse_qsl
 import structlog
 
 from reverie.auth.lookups import put_lookups
-from reverie.errors import BadRequest, ScriptError, ScriptingDisabled, UnknownEngine
+from reverie.errors import BadRequest, LeaseLost, ScriptError, ScriptingDisabled, UnknownEngine
 from reverie.events.event import RAW, STRUCTURE, platform_map
 from reverie.model import JSON, Context, Request, Response, Script
-from reverie.outgoing import Outgoing
+from reverie.outgoing import Outgoing, headers_of
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
+from reverie.trace import HEADER, next_span, trace_of
 
 Isolation = Literal["instance", "service", "script", "run"]
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
@@ -134,6 +135,8 @@ class _Host:
         self._scratch = scratch
 
     async def answer(self, op: str, args: dict[str, JSON]) -> JSON:
+        if op.startswith("store."):
+            must_hold(self._context)
         if op == "store.get":
             found = await self._scratch.get(self._script.identifier, str(args.get("key")))
             return args.get("default") if found is None else found
@@ -149,10 +152,38 @@ class _Host:
         if not isinstance(path, str) or not path.strip("/ "):
             return None
         if path.startswith(("http://", "https://")):
-            return await self._outgoing.call(verb, path, payload, options)
+            try:
+                must_hold(self._context)
+            except LeaseLost as lost:
+                return result_map(lost.response())
+            return await self._outgoing.call(verb, path, payload, self._traced(options))
         if verb not in VERBS:
             return result_map(BadRequest(f"platform.api knows {', '.join(VERBS)}, not {verb!r}").response())
         return result_map(await self._context.call(internal_request(verb, path, payload, options)))
+
+    def _traced(self, options: Mapping[str, JSON]) -> Mapping[str, JSON]:
+        """With the call's ``traceparent``, unless the script has set one."""
+        if any(name.lower() == HEADER for name in headers_of(options)):
+            return options
+        given = options.get("headers")
+        line = next_span(trace_of(self._context.trace, self._context.request_id))
+        headers: JSON = [*given, f"{HEADER}: {line}"] if isinstance(given, list) else {HEADER: line}
+        if isinstance(given, dict):
+            headers = {**given, HEADER: line}
+        return {**options, "headers": headers}
+
+
+def must_hold(context: Context) -> None:
+    """Refuse what a job's script asks once its worker has lost the job, or may have.
+
+    Raises:
+        LeaseLost
+    """
+    if context.holds is not None and not context.holds():
+        raise LeaseLost(
+            "LeaseLost: this run no longer holds its job, so nothing was done. The job was cancelled, or another run"
+            " of it has begun or is about to."
+        )
 
 
 def internal_request(verb: str, path: str, payload: JSON, options: Mapping[str, JSON]) -> Request:

@@ -1,10 +1,16 @@
-"""Holds on to the jobs of a worker, on a thread of its own, so that a busy event loop loses none."""
+"""Holds on to the jobs of a worker, on a thread of its own, so that a busy event loop loses none.
+
+And it knows until when they are held for certain, so that a script whose job may be another's by now can do nothing
+more, even while the store cannot be asked.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -14,10 +20,15 @@ from reverie.jobs.ledger import Lease, Ledger
 log = structlog.get_logger()
 
 
+def real_time() -> float:
+    """Seconds that only go forward; on Linux those in which the machine slept are among them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
+
+
 class LeaseKeeper:
     """Renews the leases of *worker*, and shows that it is alive.
 
-    It measures time by the real clock: what it defends against is real time going by.
+    It measures time by the real clock: what it defends against is real time going by, sleep of the machine included.
 
     Args:
         lease: seconds a renewal holds. `renew_every`: seconds between two, for all jobs in one statement.
@@ -41,7 +52,7 @@ class LeaseKeeper:
         self._lease = lease
         self._renew_every = renew_every
         self._look_every = min(look_every, renew_every)
-        self._held: set[Lease] = set()
+        self._held: dict[Lease, float] = {}
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
@@ -49,13 +60,22 @@ class LeaseKeeper:
     def start(self) -> None:
         self._thread.start()
 
-    def hold(self, lease: Lease) -> None:
+    def hold(self, lease: Lease, *, since: float | None = None) -> None:
+        """Renew a lease from now on.
+
+        Args:
+            since: `real_time` of the moment before it was asked for; the store counted from a later one.
+        """
         with self._guard:
-            self._held.add(lease)
+            self._held[lease] = (real_time() if since is None else since) + self._lease
+
+    def holds(self, lease: Lease) -> bool:
+        """Whether nobody else can have the job yet: not known to be lost, and renewed in time."""
+        return self._held.get(lease, 0.0) > real_time()
 
     def drop(self, lease: Lease) -> None:
         with self._guard:
-            self._held.discard(lease)
+            self._held.pop(lease, None)
 
     def close(self) -> None:
         """Stop renewing; waits for a renewal on its way."""
@@ -74,7 +94,9 @@ class LeaseKeeper:
             try:
                 if until_renewal <= 0:
                     until_renewal = self._renew_every
+                    asked = real_time()
                     lost = set(await self._ledger.extend_many(self._worker, held, lease=self._lease))
+                    self._renewed([lease for lease in held if lease not in lost], asked + self._lease)
                 else:
                     lost = set(held) - await self._ledger.held(self._worker) if held else set()
             except QueueUnavailable:
@@ -82,7 +104,14 @@ class LeaseKeeper:
                 log.warning("lease.not_renewed", worker=self._worker, jobs=len(held))
                 continue
             for lease in lost & set(self._now_held()):
+                self.drop(lease)
                 self._on_lost(lease)
+
+    def _renewed(self, leases: Sequence[Lease], until: float) -> None:
+        with self._guard:
+            for lease in leases:
+                if lease in self._held:
+                    self._held[lease] = until
 
     def _now_held(self) -> list[Lease]:
         with self._guard:

@@ -1,7 +1,7 @@
 """What a job holds: its event, its caller and the surroundings as they were, sealed.
 
     sealed( kind of body, 1 byte: "j" or "z" | JSON, or JSON under zlib )
-    JSON: {"event": {...}, "caller": {...}, "environment": {...}}
+    JSON: {"event": {...}, "caller": {...}, "environment": {...}, "requestor": 1}
 
 Nothing of it can be read at rest. The seal is bound to the job's script, so that a payload cannot be moved to another.
 """
@@ -37,11 +37,13 @@ class Packed:
         event: as the script will see it: ``resource``, ``request``, ``response``.
         caller: who asked, with the role and the lookups of that moment; access of the job's own calls is decided by it.
         environment: versions and settings of that moment, see `environment_map`.
+        requestor: who made the call, a client or a script, as roles tell them apart.
     """
 
     event: dict[str, JSON]
     caller: Caller
     environment: dict[str, JSON] = field(default_factory=dict)
+    requestor: int = 1
 
 
 def environment_map(
@@ -63,7 +65,14 @@ def pack(packed: Packed, sealer: Sealer, *, about: str) -> bytes:
     Args:
         about: what the payload belongs to, ``<kind>:<script>`` of the job (`about_of`).
     """
-    text = _encode({"event": packed.event, "caller": packed.caller, "environment": packed.environment})
+    text = _encode(
+        {
+            "event": packed.event,
+            "caller": packed.caller,
+            "environment": packed.environment,
+            "requestor": packed.requestor,
+        }
+    )
     body = _PLAIN + text if len(text) <= COMPRESSED_FROM else _ZLIB + zlib.compress(text, 1)
     return sealer.seal(body, about=about)
 
@@ -79,7 +88,10 @@ def unpack(payload: bytes, sealer: Sealer, *, about: str) -> Packed:
         text = zlib.decompress(body[1:]) if body[:1] == _ZLIB else body[1:]
         stored: dict[str, Any] = json.loads(text)
         return Packed(
-            event=stored["event"], caller=_caller_of(stored["caller"]), environment=stored.get("environment", {})
+            event=stored["event"],
+            caller=_caller_of(stored["caller"]),
+            environment=stored.get("environment", {}),
+            requestor=int(stored.get("requestor", 1)),
         )
     except (Unsealable, zlib.error, ValueError, KeyError, TypeError) as error:
         raise PayloadUnreadable("The stored job cannot be opened; it was sealed under another secret key.") from error

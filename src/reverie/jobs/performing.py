@@ -15,12 +15,19 @@ BACKSTOP: Final = 5.0
 
 
 async def perform_within(
-    limit: float, perform: Perform, job: Job, *, alone: bool, mark: Callable[[], Awaitable[None]]
+    limit: float,
+    perform: Perform,
+    job: Job,
+    *,
+    alone: bool,
+    mark: Callable[[], Awaitable[None]],
+    holds: Callable[[], bool] = lambda: True,
 ) -> Performed:
     """Perform *job*, for at most *limit* seconds (0: for ever) and a little more from when its script begins.
 
     Args:
         mark: notes in the ledger that the script begins.
+        holds: see `Turn`.
 
     Raises:
         ScriptTimeout: the engine did not keep the limit.
@@ -34,7 +41,7 @@ async def perform_within(
         if limit > 0:
             deadline.reschedule(loop.time() + limit + BACKSTOP)
 
-    turn = Turn(job=job, attempt=job.attempts + 1, timeout=limit or None, alone=alone, begin=begin)
+    turn = Turn(job=job, attempt=job.attempts + 1, timeout=limit or None, alone=alone, begin=begin, holds=holds)
     try:
         async with deadline:
             return await perform(turn)

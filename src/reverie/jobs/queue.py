@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from reverie.clock import Clock
 from reverie.errors import KeyReused, LeaseLost, QueueUnavailable, ReverieError
@@ -68,12 +68,25 @@ class Once:
     keep_for: float = DAY
 
 
+class Meter(Protocol):
+    """Is told what a worker's queue does that no report tells."""
+
+    def claimed(self, seconds: float) -> None:
+        """A claim took jobs."""
+        ...
+
+    def swept(self, swept: Swept) -> None: ...
+
+
 class Queue:
     """Named connections over a ledger and a transport.
 
     Args:
         transport: wakes the workers of every connection that has no broker.
         brokers: by the name of their connection.
+
+    Attributes:
+        meter: whoever counts; None where nobody does.
     """
 
     def __init__(
@@ -89,6 +102,7 @@ class Queue:
         self.connections = connections
         self._clock = clock
         self._ids = JobIds(clock)
+        self.meter: Meter | None = None
 
     # -- in
 
@@ -207,9 +221,13 @@ class Queue:
     ) -> list[Job]:
         """`Ledger.claim` with the connection's own queue as the first one."""
         first = self.connections.first_queue(connection)
-        return await self.ledger.claim(
+        began = self._clock.monotonic()
+        jobs = await self.ledger.claim(
             worker=worker, limit=limit, lease=lease, connection=connection, queues=queues, first=first
         )
+        if jobs and self.meter is not None:
+            self.meter.claimed(self._clock.monotonic() - began)
+        return jobs
 
     async def start(self, job: Job) -> None:
         """Note that the job's script begins now.
@@ -287,7 +305,10 @@ class Queue:
                 await self.ledger.bury(worker.name)
             if gone:
                 self.transport.clear(worker.name)
-        return await self.ledger.sweep(max_crashes=max_crashes)
+        swept = await self.ledger.sweep(max_crashes=max_crashes)
+        if self.meter is not None:
+            self.meter.swept(swept)
+        return swept
 
     async def purge(self, retention: Retention) -> int:
         """Delete one batch of what has been kept long enough; how many. Call again while there are some."""

@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from reverie.errors import LoopDetected, ReverieError, ScriptCrashed, Unavailable
+from reverie.errors import IdentityRevoked, LoopDetected, ReverieError, ScriptCrashed, Unavailable
 from reverie.jobs.ledger import Settlement
 from reverie.jobs.payload import PayloadUnreadable
 from reverie.jobs.retry import WARN_FROM, backoff_of, gives_up, pause_before_retry
@@ -39,7 +39,7 @@ def judge(job: Job, error: Exception, options: WorkerOptions, *, begun: bool) ->
     """
     cause = error_map(error, job=job)
     match error:
-        case TriedTooOften() | PayloadUnreadable():
+        case TriedTooOften() | PayloadUnreadable() | IdentityRevoked():
             return failed(job, cause, tried=False)
         case LoopDetected():
             return failed(job, cause)

@@ -100,6 +100,7 @@ class Turn:
         alone: it was lost twice with its process: no other job runs beside it.
         begin: to be awaited right before user code starts; from there on a lost worker counts as a crash. Raises
             LeaseLost when the job is another's by now, and then nothing must run.
+        holds: whether the run may still act for the job. Cheap; asked before every call that its script makes.
     """
 
     job: Job
@@ -107,6 +108,7 @@ class Turn:
     timeout: float | None
     alone: bool
     begin: Callable[[], Awaitable[None]]
+    holds: Callable[[], bool] = lambda: True
 
 
 class Perform(Protocol):

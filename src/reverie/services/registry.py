@@ -32,6 +32,10 @@ class Registry:
         """A service that is always there."""
         self._fixed[service.name] = service
 
+    def has(self, name: str) -> bool:
+        """Whether there is a service of that name that was built already."""
+        return name in self._fixed or any(service.name == name for _, service in self._built.values())
+
     async def find(self, name: str) -> Service:
         """The active service of that name.
 

@@ -354,3 +354,13 @@ worker = Table(
     Column("started_at", Float, nullable=False),
     Column("seen_at", Float, nullable=False),
 )
+
+# What workers have counted, for /metrics. Sums of all of them, ended ones too, have no worker; a gauge has its own.
+worker_metric = Table(
+    "worker_metric",
+    metadata,
+    Column("worker", String(80), primary_key=True),
+    Column("series", String(64), primary_key=True),
+    Column("labels", String(400), primary_key=True),  # JSON list of the labels' values
+    Column("value", Float, nullable=False),
+)

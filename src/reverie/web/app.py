@@ -5,14 +5,17 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol, TypeAlias
 
 import structlog
 
 from reverie.errors import ReverieError, Unavailable
+from reverie.jobs.metrics import Measures
 from reverie.model import JSON, Request, Response
 from reverie.web.formats import as_json
+from reverie.web.metrics import Requests
 from reverie.web.pages import pages
 from reverie.web.requests import (
     ALLOWED,
@@ -47,6 +50,18 @@ class Platform(Protocol):
     @property
     def initialised(self) -> bool: ...
 
+    def has_service(self, name: str) -> bool:
+        """Whether a service of that name has answered in this process."""
+        ...
+
+    async def may_scrape(self, request: Request, *, peer: str | None) -> None:
+        """Return if who asks from the address *peer* may read /metrics; raises Unauthorized or Forbidden."""
+        ...
+
+    async def measure(self) -> Measures | None:
+        """The queue as it was a moment ago; None when the store cannot be reached."""
+        ...
+
     async def answer(self, request: Request, request_id: str) -> Response:
         """Find out who asks, check, dispatch; raises ReverieError."""
         ...
@@ -70,7 +85,8 @@ class Platform(Protocol):
 
 def asgi(platform: Platform, *, max_body: int = DEFAULT_MAX_BODY) -> ASGIApp:
     """The application for a server. The platform is started and closed by whoever made it; there is no lifespan."""
-    return Door(platform, pages(platform), max_body=max_body)
+    requests = Requests(platform.has_service)
+    return Door(platform, pages(platform, requests), requests, max_body=max_body)
 
 
 class Door:
@@ -78,12 +94,14 @@ class Door:
 
     Args:
         around: answers everything that is not under ``/api``.
+        requests: counts what was answered.
         max_body: bytes.
     """
 
-    def __init__(self, platform: Platform, around: ASGIApp, *, max_body: int) -> None:
+    def __init__(self, platform: Platform, around: ASGIApp, requests: Requests, *, max_body: int) -> None:
         self._platform = platform
         self._around = around
+        self._requests = requests
         self._max_body = max_body
         # Unique among processes by the random part, and cheap by the counter.
         self._prefix = os.urandom(6).hex()
@@ -93,43 +111,48 @@ class Door:
         if scope["type"] != "http" or not (scope["path"].startswith("/api/") or scope["path"] == "/api"):
             await self._around(scope, receive, send)
             return
+        began = time.perf_counter()
         headers = read_headers(scope)
         request_id = headers.get("x-request-id", "")
         if not request_id or not _SANE_ID.fullmatch(request_id):
             request_id = f"{self._prefix}-{next(self._numbers):x}"
         try:
-            status, head, body = await self._answer(scope, headers, receive, request_id)
+            status, head, body, service, verb = await self._answer(scope, headers, receive, request_id)
         except ClientGone:
             return
+        self._requests.note(service, verb, status, time.perf_counter() - began)
         head.append((b"x-request-id", request_id.encode()))
         await send({"type": "http.response.start", "status": status, "headers": head})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
     async def _answer(
         self, scope: Scope, headers: dict[str, str], receive: Receive, request_id: str
-    ) -> tuple[int, Headers, bytes]:
+    ) -> tuple[int, Headers, bytes, str, str]:
+        """Status, headers and body; and which service was asked by which verb, as far as that was understood."""
         wish = Wish(headers, {})
+        service, verb = "", scope["method"]
         try:
             if scope["method"] == "OPTIONS":
-                return 204, [(b"allow", ALLOWED.encode())], b""
+                return 204, [(b"allow", ALLOWED.encode())], b"", service, verb
             if not self._platform.initialised:
                 raise Unavailable(NOT_INITIALISED)
             content = await receive_body(scope["method"], headers, receive, self._max_body)
             request = read_request(scope, headers, content)
+            service, verb = request.service, request.method
             wish = Wish(headers, request.parameters, request.resource)
-            answer = self._platform.answer if request.service else self._platform.index
-            return encode_response(await answer(request, request_id), wish)
+            answer = self._platform.answer if service else self._platform.index
+            return *encode_response(await answer(request, request_id), wish), service, verb
         except UnknownVerb as error:
             body = as_json({"message": error.message})
             length = b"%d" % len(body)
             kind = (b"content-type", b"application/json")
-            return error.status, [kind, (b"allow", ALLOWED.encode()), (b"content-length", length)], body
+            return error.status, [kind, (b"allow", ALLOWED.encode()), (b"content-length", length)], body, service, verb
         except ReverieError as error:
-            return encode_response(error.response(), wish)
+            return *encode_response(error.response(), wish), service, verb
         except ClientGone:
             raise
         except Exception:
             # The last resort: the client learns the request id, the log learns the rest.
             log.exception("request.failed", request_id=request_id, method=scope["method"], path=scope["path"])
             failed = ReverieError(f"Internal server error. The log of the instance tells more under id {request_id}.")
-            return encode_response(failed.response(), wish)
+            return *encode_response(failed.response(), wish), service, verb

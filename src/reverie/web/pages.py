@@ -12,11 +12,15 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from reverie.errors import ReverieError
+from reverie.model import Request as Call
+from reverie.web.metrics import CONTENT_TYPE, Requests, exposition
 from reverie.web.parameters import read_parameters
 
 if TYPE_CHECKING:
     from reverie.web.app import ASGIApp, Platform
 
+_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_TEXT: Final = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}
 _MOST_FORM_BYTES: Final = 64 * 1024
 _HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -49,8 +53,8 @@ _FORM: Final = """<p>Nobody can sign in yet. Make the first administrator; this 
 </form>"""
 
 
-def pages(platform: Platform) -> ASGIApp:
-    """Routes: ``/``, ``/status``, ``/live``, ``/ready``, ``/setup/{token}``. None of them asks for credentials."""
+def pages(platform: Platform, requests: Requests) -> ASGIApp:
+    """Routes: ``/``, ``/status``, ``/live``, ``/ready``, ``/setup/{token}``, and ``/metrics``, which is not for all."""
 
     async def root(request: Request) -> Response:
         links = (
@@ -69,6 +73,13 @@ def pages(platform: Platform) -> ASGIApp:
         facts = await platform.ready()
         return JSONResponse(dict(facts), status_code=200 if facts.get("ready") else 503)
 
+    async def metrics(request: Request) -> Response:
+        try:
+            await platform.may_scrape(_as_call(request), peer=_peer(request))
+        except ReverieError as error:
+            return JSONResponse(error.response().content, status_code=error.status, headers=error.headers)
+        return Response(exposition(requests, await platform.measure()), media_type=None, headers=_TEXT)
+
     async def set_up(request: Request) -> Response:
         token = request.path_params["token"]
         if not platform.set_up_open(token):
@@ -83,9 +94,27 @@ def pages(platform: Platform) -> ASGIApp:
             Route("/status", status),
             Route("/live", live),
             Route("/ready", ready),
+            Route("/metrics", metrics),
             Route("/setup/{token}", set_up, methods=["GET", "POST"]),
         ]
     )
+
+
+def _as_call(request: Request) -> Call:
+    """As access to it is decided: like a resource of the system's."""
+    return Call(
+        method="GET",
+        service="system",
+        resource="metrics",
+        parameters=read_parameters(request.url.query),
+        headers={name.lower(): value for name, value in request.headers.items()},
+    )
+
+
+def _peer(request: Request) -> str | None:
+    """Who asks; None behind a proxy, which is on this machine although its client need not be."""
+    forwarded = any(name in request.headers for name in _FORWARDED)
+    return None if forwarded or request.client is None else request.client.host
 
 
 async def _make_administrator(platform: Platform, token: str, request: Request) -> Response:

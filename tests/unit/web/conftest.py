@@ -9,7 +9,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from reverie.errors import BadRequest
+from reverie.errors import BadRequest, ReverieError
+from reverie.jobs.metrics import Measures
 from reverie.model import JSON, Request, Response
 from reverie.web.app import ASGIApp, asgi
 from reverie.web.requests import Message
@@ -25,6 +26,10 @@ class ScriptedPlatform:
     ids: list[str] = field(default_factory=list)
     facts: Mapping[str, JSON] = field(default_factory=lambda: {"ready": True})
     token: str | None = None
+    services: list[str] = field(default_factory=list)
+    scraped: list[tuple[Request, str | None]] = field(default_factory=list)
+    refusal: ReverieError | None = None
+    measures: Measures | None = None
     administrators: list[tuple[str, str, str]] = field(default_factory=list)
 
     async def answer(self, request: Request, request_id: str) -> Response:
@@ -35,6 +40,17 @@ class ScriptedPlatform:
     async def index(self, request: Request, request_id: str) -> Response:
         self.ids.append(request_id)
         return Response(content={"services": []})
+
+    def has_service(self, name: str) -> bool:
+        return name in self.services
+
+    async def may_scrape(self, request: Request, *, peer: str | None) -> None:
+        self.scraped.append((request, peer))
+        if self.refusal is not None:
+            raise self.refusal
+
+    async def measure(self) -> Measures | None:
+        return self.measures
 
     async def ready(self) -> Mapping[str, JSON]:
         return self.facts

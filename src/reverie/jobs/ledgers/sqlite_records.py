@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
 
@@ -17,6 +17,7 @@ from reverie.jobs.ledgers.rows import COLUMNS, attempt_of, bytes_of, count_of, j
 from reverie.jobs.ledgers.sqlite_examine import examine
 from reverie.jobs.ledgers.sqlite_filter import conditions_of
 from reverie.model import Attempt, Job, JobStatus
+from reverie.sqlite import SqliteDatabase
 
 T = TypeVar("T")
 
@@ -155,6 +156,16 @@ class SqliteRecords:
 
     async def examine(self) -> list[Finding]:
         return await examine(self._database, self._clock.now())
+
+    async def measures(self) -> Mapping[str, float]:
+        """Size of the write-ahead log, which grows as long as somebody reads for long."""
+        if not isinstance(self._database, SqliteDatabase):
+            return {}
+        try:
+            size = self._database.path.with_name(self._database.path.name + "-wal").stat().st_size
+        except OSError:
+            size = 0
+        return {"wal_bytes": float(size)}
 
     # -- queues and workers
 

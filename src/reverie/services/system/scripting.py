@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from reverie.errors import ScriptingDisabled
+from reverie.events.identity import SETTING, check_policy
 from reverie.jobs.connections import check_delay
 from reverie.model import JSON
 
@@ -22,10 +23,12 @@ def refuse_disabled(disabled: Collection[str], language: str | None) -> None:
 
 
 def check_queue_options(config: JSON) -> None:
-    """Raise BadRequest when the ``delay`` of a script's config is neither seconds nor a lookup."""
+    """Raise BadRequest when a config's ``delay`` is no seconds and no lookup, or its ``identity`` no policy."""
     for name, value in _options(config).items():
         if name.lower() in _DELAYS:
             check_delay(value)
+        elif name.lower() == SETTING:
+            check_policy(value)
 
 
 def _options(config: JSON) -> Mapping[str, JSON]:
