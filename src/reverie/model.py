@@ -200,13 +200,19 @@ class JobStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One run of a job. Times are Unix seconds of the store's clock; `error` is ``{"type","message","line",...}``."""
+    """One run of a job. Times are Unix seconds of the store's clock; `error` is ``{"type","message","line",...}``.
+
+    Attributes:
+        output: the end of what the script printed.
+    """
 
     number: int
     started_at: float
     ended_at: float | None
     outcome: str
     error: JSON = None
+    worker: str = ""
+    output: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -116,3 +116,22 @@ def test_a_kept_secret_that_is_too_short_is_an_error_and_not_replaced(tmp_path: 
     with pytest.raises(ValueError, match="fewer than 32"):
         secret_from(tmp_path)
     assert (tmp_path / KEY_FILE).read_text() == "short\n"
+
+
+def test_a_signature_holds_for_one_text_and_one_use() -> None:
+    sealer = Sealer(NEW)
+
+    code = sealer.sign("job 7", about="links")
+
+    assert sealer.is_signed("job 7", code, about="links")
+    assert not sealer.is_signed("job 8", code, about="links")
+    assert not sealer.is_signed("job 7", code, about="something else")
+    assert not sealer.is_signed("job 7", code[:-1], about="links")
+    assert not sealer.is_signed("job 7", "\ud800", about="links")
+
+
+def test_what_an_older_secret_signed_is_still_believed() -> None:
+    code = Sealer(OLD).sign("job 7", about="links")
+
+    assert Sealer(NEW, [OLD]).is_signed("job 7", code, about="links")
+    assert not Sealer(NEW).is_signed("job 7", code, about="links")

@@ -114,6 +114,15 @@ class JobFilter:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """Who runs a job; `began` None until the script begins."""
+
+    worker: str
+    began: float | None
+    leased_until: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerRecord:
     """A worker that says it is there; `connection` and `queues` None mean all."""
 
@@ -254,6 +263,10 @@ class Ledger(Protocol):
 
     async def attempts(self, job_id: str) -> list[Attempt]:
         """The runs of a job, oldest first."""
+        ...
+
+    async def holder(self, job_id: str) -> Holder | None:
+        """Who runs a job; None when nobody does."""
         ...
 
     async def result(self, job_id: str) -> bytes | None:

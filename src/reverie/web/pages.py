@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from reverie.errors import ReverieError
+from reverie.web.job_answers import JobLinks
 from reverie.web.parameters import read_parameters
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ _FORM: Final = """<p>Nobody can sign in yet. Make the first administrator; this 
 
 
 def pages(platform: Platform) -> ASGIApp:
-    """Routes: ``/``, ``/status``, ``/live``, ``/ready``, ``/setup/{token}``. None of them asks for credentials."""
+    """Routes: ``/``, ``/status``, ``/live``, ``/ready``, ``/setup/{token}``, ``/jobs/{id}``; none needs credentials."""
 
     async def root(request: Request) -> Response:
         links = (
@@ -84,6 +85,7 @@ def pages(platform: Platform) -> ASGIApp:
             Route("/live", live),
             Route("/ready", ready),
             Route("/setup/{token}", set_up, methods=["GET", "POST"]),
+            Route("/jobs/{job_id}", JobLinks(platform), methods=["GET"]),
         ]
     )
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import pytest
 
+from reverie.clock import Clock, SystemClock
 from reverie.errors import BadRequest
 from reverie.model import JSON, Request, Response
+from reverie.sealing import Sealer, make_secret
 from reverie.web.app import ASGIApp, asgi
 from reverie.web.requests import Message
 
@@ -26,6 +28,9 @@ class ScriptedPlatform:
     facts: Mapping[str, JSON] = field(default_factory=lambda: {"ready": True})
     token: str | None = None
     administrators: list[tuple[str, str, str]] = field(default_factory=list)
+    clock: Clock = field(default_factory=SystemClock)
+    sealer: Sealer = field(default_factory=lambda: Sealer(make_secret()))
+    watch: Any = None  # a JobWatch, where jobs are looked at
 
     async def answer(self, request: Request, request_id: str) -> Response:
         self.seen.append(request)
@@ -35,6 +40,9 @@ class ScriptedPlatform:
     async def index(self, request: Request, request_id: str) -> Response:
         self.ids.append(request_id)
         return Response(content={"services": []})
+
+    async def show_job(self, job_id: str) -> Response:
+        return self.respond(Request(method="GET", service="system", resource=f"job/{job_id}"))
 
     async def ready(self) -> Mapping[str, JSON]:
         return self.facts

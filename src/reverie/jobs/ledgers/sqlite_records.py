@@ -13,7 +13,7 @@ from reverie.clock import Clock
 from reverie.database import Connection, Database, DatabaseError, Row, Value
 from reverie.errors import NotFound, QueueUnavailable
 from reverie.jobs.finding import Finding
-from reverie.jobs.ledger import ENDED, Count, JobFilter, Rate, WorkerRecord
+from reverie.jobs.ledger import ENDED, Count, Holder, JobFilter, Rate, WorkerRecord
 from reverie.model import JSON, Attempt, Job, JobStatus
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ _DELAYED = "status = 'waiting' AND due_at > ?"
 _PAYLOADS = "SELECT job_id, payload FROM job_payload WHERE job_id IN (SELECT value FROM json_each(?))"
 
 _ATTEMPTS = """
-SELECT number, started_at, ended_at, outcome, error FROM job_attempt WHERE job_id = ? ORDER BY epoch
+SELECT number, started_at, ended_at, outcome, error, worker, output FROM job_attempt WHERE job_id = ? ORDER BY epoch
 """
 
 _COUNTS = """
@@ -120,6 +120,8 @@ class SqliteRecords:
                 ended_at=number(row[2]),
                 outcome=str(row[3]),
                 error=_json(row[4]),
+                worker=str(row[5] or ""),
+                output=str(row[6] or ""),
             )
             for row in await self._rows(_ATTEMPTS, (job_id,))
         ]
@@ -160,6 +162,14 @@ class SqliteRecords:
     async def result(self, job_id: str) -> bytes | None:
         rows = await self._rows("SELECT result FROM job_result WHERE job_id = ?", (job_id,))
         return _bytes(rows[0][0]) if rows else None
+
+    async def holder(self, job_id: str) -> Holder | None:
+        sql = "SELECT worker, started_at, leased_until FROM job WHERE id = ? AND status = 'running'"
+        for worker, began, until in await self._rows(sql, (job_id,)):
+            return Holder(
+                worker=str(worker), began=None if began is None else number(began), leased_until=number(until)
+            )
+        return None
 
     async def examine(self) -> list[Finding]:
         return []

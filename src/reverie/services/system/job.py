@@ -49,6 +49,8 @@ class JobResource:
         entry.update(self._held(job))
         if job.status in (JobStatus.WAITING, JobStatus.DELAYED):
             entry["note"] = note(job, await self.queue.ledger.workers(), self.clock.now())
+        if job.status is JobStatus.RUNNING and (holder := await self.queue.ledger.holder(job.id)) is not None:
+            entry.update(started_at=moment(holder.began), worker=holder.worker)
         return entry
 
     def _held(self, job: Job) -> dict[str, JSON]:
@@ -123,6 +125,8 @@ def attempt(one: Attempt) -> JSON:
         "started_at": moment(one.started_at),
         "ended_at": moment(one.ended_at),
         "error": one.error,
+        "worker": one.worker,
+        "output": one.output,
     }
 
 
