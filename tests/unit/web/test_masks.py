@@ -7,7 +7,9 @@ from reverie.web.masks import MASK, discreet
 
 
 def shown(**entry: JSON) -> JSON:
-    return discreet(Response(content=entry)).content
+    content = discreet(Response(content=entry)).content
+    assert not isinstance(content, bytes)
+    return content
 
 
 def test_what_sounds_like_a_secret_is_hidden_however_deep() -> None:
