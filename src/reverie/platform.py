@@ -21,7 +21,8 @@ from reverie.jobs.metrics import Measures
 from reverie.jobs.queue import Queue
 from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
-from reverie.model import ANONYMOUS, JSON, Request, Requestor, Response
+from reverie.model import ANONYMOUS, JSON, Caller, Request, Requestor, Response
+from reverie.sealing import Sealer
 from reverie.services.registry import Registry
 from reverie.services.system.index import index
 from reverie.services.system.service_type import ServiceType
@@ -73,6 +74,20 @@ class Platform:
             caller = ANONYMOUS
         context = self.dispatcher.context(caller, request_id=request_id)
         return await index(request, context, memory=self.memory, types=self.types)
+
+    async def show_job(self, job_id: str) -> Response:
+        """A job as an administrator sees it, for who holds a link to it; no script hangs on this look.
+
+        Raises:
+            NotFound, QueueUnavailable
+        """
+        service = await self.registry.find("system")
+        request = Request(method="GET", service="system", resource=f"job/{job_id}")
+        return await service.handle(request, self.dispatcher.context(Caller(is_admin=True)))
+
+    @property
+    def sealer(self) -> Sealer:
+        return self.store.sealer
 
     async def ready(self) -> Mapping[str, JSON]:
         """`ready` and what it rests on; without the engine that is safe for WAL files it is ready all the same."""

@@ -191,3 +191,22 @@ def test_a_key_from_the_settings_has_those_of_before_beside_it(tmp_path: Path) -
     assert sealer.open(Sealer(OLD).seal(b"x")) == b"x"
     assert set(sealer.key_ids) == {key_id_of_secret(NEW), key_id_of_secret(OLD)}
     assert not (tmp_path / KEY_FILE).exists()
+
+
+def test_a_signature_holds_for_one_text_and_one_use() -> None:
+    sealer = Sealer(NEW)
+
+    code = sealer.sign("job 7", about="links")
+
+    assert sealer.is_signed("job 7", code, about="links")
+    assert not sealer.is_signed("job 8", code, about="links")
+    assert not sealer.is_signed("job 7", code, about="something else")
+    assert not sealer.is_signed("job 7", code[:-1], about="links")
+    assert not sealer.is_signed("job 7", "\ud800", about="links")
+
+
+def test_what_an_older_secret_signed_is_still_believed() -> None:
+    code = Sealer(OLD).sign("job 7", about="links")
+
+    assert Sealer(NEW, [OLD]).is_signed("job 7", code, about="links")
+    assert not Sealer(NEW).is_signed("job 7", code, about="links")

@@ -8,7 +8,7 @@ import gc
 import signal
 import socket
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import httptools
@@ -52,9 +52,12 @@ class Protocol(HttpToolsProtocol):
 class Server(uvicorn.Server):
     """uvicorn, ended by *signals* without passing them on: a drained server is a success."""
 
-    def __init__(self, config: uvicorn.Config, signals: Sequence[signal.Signals]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, signals: Sequence[signal.Signals], on_stop: Callable[[], None] | None
+    ) -> None:
         super().__init__(config)
         self._signals = signals
+        self._on_stop = on_stop
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -69,10 +72,16 @@ class Server(uvicorn.Server):
 
     def _stop(self) -> None:
         self.should_exit = True
+        if self._on_stop is not None:
+            self._on_stop()
 
 
-def server_of(app: ASGIApp, signals: Sequence[signal.Signals]) -> Server:
-    """The server as it always runs; a bench that compares applications gives each the same."""
+def server_of(app: ASGIApp, signals: Sequence[signal.Signals], on_stop: Callable[[], None] | None = None) -> Server:
+    """The server as it always runs; a bench that compares applications gives each the same.
+
+    Args:
+        on_stop: called when a signal comes, before requests get their time to end.
+    """
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -84,7 +93,7 @@ def server_of(app: ASGIApp, signals: Sequence[signal.Signals]) -> Server:
         backlog=BACKLOG,
         timeout_graceful_shutdown=GRACE,
     )
-    return Server(config, signals)
+    return Server(config, signals, on_stop)
 
 
 async def serve_api(settings: Settings, listener: socket.socket, signals: Sequence[signal.Signals]) -> None:
@@ -93,7 +102,8 @@ async def serve_api(settings: Settings, listener: socket.socket, signals: Sequen
     from reverie.web.app import asgi
 
     async with build(settings) as platform:
-        server = server_of(asgi(platform, max_body=settings.max_body), signals)
+        # Who waits for a job would wait through the whole grace.
+        server = server_of(asgi(platform, max_body=settings.max_body), signals, platform.watch.stop)
         # What is loaded by now stays; collecting garbage need not walk through it again and again.
         gc.collect()
         gc.freeze()

@@ -42,7 +42,7 @@ class _Waiter:
         self.woken = asyncio.Event()
 
     def see(self, job: Job | None) -> None:
-        if _mark(job) != _mark(self.job):
+        if mark(job) != mark(self.job):
             self.job = job
             self.woken.set()
 
@@ -77,23 +77,15 @@ class JobWatch:
             NotFound: there is none, or no more.
             QueueUnavailable: the store could not be reached at the beginning.
         """
+        return await self.until(job_id, lambda job: job.status in ENDED, seconds)
+
+    async def until(self, job_id: str, wanted: Callable[[Job], bool], seconds: float) -> Job | None:
+        """The job, without payload, once it is as *wanted*; None and errors as with `ended`."""
         async with aclosing(self.moves(job_id, seconds=seconds)) as moves:
             async for job in moves:
-                if job.status in ENDED:
+                if wanted(job):
                     return job
         return None
-
-    async def moved(self, known: Job, seconds: float) -> Job:
-        """The job, without payload, once it differs from *known*; *known* itself when it has not within the time.
-
-        Raises:
-            NotFound, QueueUnavailable: as from `ended`.
-        """
-        async with aclosing(self.moves(known.id, seconds=seconds)) as moves:
-            async for job in moves:
-                if _mark(job) != _mark(known):
-                    return job
-        return known
 
     async def look(self, job_id: str) -> Job:
         """The job as it is now, without payload. Raises NotFound, QueueUnavailable."""
@@ -215,7 +207,7 @@ class JobWatch:
                 waiter.woken.set()
 
 
-def _mark(job: Job | None) -> object:
+def mark(job: Job | None) -> object:
     """What a move changes."""
     if job is None:
         return None

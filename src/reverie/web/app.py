@@ -11,10 +11,14 @@ from typing import Final, Protocol, TypeAlias
 
 import structlog
 
+from reverie.clock import Clock
 from reverie.errors import ReverieError, Unavailable
 from reverie.jobs.metrics import Measures
+from reverie.jobs.watching import JobWatch
 from reverie.model import JSON, Request, Response
+from reverie.sealing import Sealer
 from reverie.web.formats import as_json
+from reverie.web.job_answers import JobAnswers, job_of
 from reverie.web.metrics import Requests
 from reverie.web.pages import pages
 from reverie.web.requests import (
@@ -29,6 +33,7 @@ from reverie.web.requests import (
     receive_body,
 )
 from reverie.web.responses import Headers, Wish, encode_response
+from reverie.web.streams import Stream, send_stream
 
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
@@ -45,10 +50,18 @@ class Platform(Protocol):
 
     Attributes:
         initialised: there is an administrator.
+        watch: tells when jobs move.
+        sealer: signs links to jobs.
     """
 
     @property
     def initialised(self) -> bool: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def watch(self) -> JobWatch: ...
+    @property
+    def sealer(self) -> Sealer: ...
 
     def has_service(self, name: str) -> bool:
         """Whether a service of that name has answered in this process."""
@@ -68,6 +81,10 @@ class Platform(Protocol):
 
     async def index(self, request: Request, request_id: str) -> Response:
         """``GET /api/v2``: the services that the caller can reach; answers without credentials too."""
+        ...
+
+    async def show_job(self, job_id: str) -> Response:
+        """A job for who holds a link to it; raises NotFound."""
         ...
 
     async def ready(self) -> Mapping[str, JSON]:
@@ -102,6 +119,7 @@ class Door:
         self._platform = platform
         self._around = around
         self._requests = requests
+        self._jobs = JobAnswers(platform)
         self._max_body = max_body
         # Unique among processes by the random part, and cheap by the counter.
         self._prefix = os.urandom(6).hex()
@@ -123,11 +141,24 @@ class Door:
         self._requests.note(service, verb, status, time.perf_counter() - began)
         head.append((b"x-request-id", request_id.encode()))
         await send({"type": "http.response.start", "status": status, "headers": head})
+        if not isinstance(body, bytes):
+            body = await self._stream(body, scope, receive, send, request_id)
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
+
+    async def _stream(self, stream: Stream, scope: Scope, receive: Receive, send: Send, request_id: str) -> bytes:
+        """Send what comes; the empty end of the body."""
+        try:
+            if scope["method"] == "HEAD":
+                await stream.aclose()
+            else:
+                await send_stream(stream, receive, send)
+        except Exception:
+            log.exception("request.failed", request_id=request_id, method=scope["method"], path=scope["path"])
+        return b""
 
     async def _answer(
         self, scope: Scope, headers: dict[str, str], receive: Receive, request_id: str
-    ) -> tuple[int, Headers, bytes, str, str]:
+    ) -> tuple[int, Headers, bytes | Stream, str, str]:
         """Status, headers and body; and which service was asked by which verb, as far as that was understood."""
         wish = Wish(headers, {})
         service, verb = "", scope["method"]
@@ -140,6 +171,8 @@ class Door:
             request = read_request(scope, headers, content)
             service, verb = request.service, request.method
             wish = Wish(headers, request.parameters, request.resource)
+            if job_id := job_of(request):
+                return *await self._jobs.answer(job_id, request, request_id, wish, receive), service, verb
             answer = self._platform.answer if service else self._platform.index
             return *encode_response(await answer(request, request_id), wish), service, verb
         except UnknownVerb as error:

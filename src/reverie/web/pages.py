@@ -13,6 +13,7 @@ from starlette.routing import Route
 
 from reverie.errors import ReverieError
 from reverie.model import Request as Call
+from reverie.web.job_answers import JobLinks
 from reverie.web.metrics import CONTENT_TYPE, Requests, exposition
 from reverie.web.parameters import read_parameters
 
@@ -54,7 +55,10 @@ _FORM: Final = """<p>Nobody can sign in yet. Make the first administrator; this 
 
 
 def pages(platform: Platform, requests: Requests) -> ASGIApp:
-    """Routes: ``/``, ``/status``, ``/live``, ``/ready``, ``/setup/{token}``, and ``/metrics``, which is not for all."""
+    """Routes: ``/``, ``/status``, ``/live``, ``/ready``, ``/setup/{token}``, ``/jobs/{id}``, which need no credentials.
+
+    And ``/metrics``, which is not for all.
+    """
 
     async def root(request: Request) -> Response:
         links = (
@@ -96,6 +100,7 @@ def pages(platform: Platform, requests: Requests) -> ASGIApp:
             Route("/ready", ready),
             Route("/metrics", metrics),
             Route("/setup/{token}", set_up, methods=["GET", "POST"]),
+            Route("/jobs/{job_id}", JobLinks(platform), methods=["GET"]),
         ]
     )
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from urllib.parse import unquote
 
 import pytest
 
+from reverie.clock import Clock, SystemClock
 from reverie.errors import BadRequest, ReverieError
 from reverie.jobs.metrics import Measures
 from reverie.model import JSON, Request, Response
+from reverie.sealing import Sealer, make_secret
 from reverie.web.app import ASGIApp, asgi
 from reverie.web.requests import Message
 
@@ -31,6 +33,9 @@ class ScriptedPlatform:
     refusal: ReverieError | None = None
     measures: Measures | None = None
     administrators: list[tuple[str, str, str]] = field(default_factory=list)
+    clock: Clock = field(default_factory=SystemClock)
+    sealer: Sealer = field(default_factory=lambda: Sealer(make_secret()))
+    watch: Any = None  # a JobWatch, where jobs are looked at
 
     async def answer(self, request: Request, request_id: str) -> Response:
         self.seen.append(request)
@@ -51,6 +56,9 @@ class ScriptedPlatform:
 
     async def measure(self) -> Measures | None:
         return self.measures
+
+    async def show_job(self, job_id: str) -> Response:
+        return self.respond(Request(method="GET", service="system", resource=f"job/{job_id}"))
 
     async def ready(self) -> Mapping[str, JSON]:
         return self.facts

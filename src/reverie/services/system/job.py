@@ -81,6 +81,8 @@ class JobResource:
         entry.update(self._held(job))
         if job.status in (JobStatus.WAITING, JobStatus.DELAYED):
             entry["note"] = note(job, await self.queue.ledger.workers(), self.clock.now())
+        if job.status is JobStatus.RUNNING and (holder := await self.queue.ledger.holder(job.id)) is not None:
+            entry.update(started_at=moment(holder.began), worker=holder.worker)
         return entry
 
     async def _result(self, job: Job) -> Response:
@@ -120,6 +122,8 @@ def attempt(one: Attempt) -> JSON:
         "started_at": moment(one.started_at),
         "ended_at": moment(one.ended_at),
         "error": one.error,
+        "worker": one.worker,
+        "output": one.output,
     }
 
 
