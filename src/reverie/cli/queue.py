@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from reverie.cli.bench import bench
 from reverie.cli.group import read
 
 if TYPE_CHECKING:
@@ -243,3 +244,6 @@ def retry(config: Path | None, ids: tuple[str, ...], queue: str | None, places: 
         raise Misuse("--range takes two places with a dash between them, such as 1-5.")
     for line in asyncio.run(retry_failed(read(config), ids, queue, wanted)):
         click.echo(line)
+
+
+queue.command()(bench)
