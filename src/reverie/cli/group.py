@@ -63,6 +63,7 @@ def read(config: Path | None, **overrides: str | int | None) -> Settings:
         "queue": "reverie.cli.queue:queue",
         "migrate": "reverie.cli.migrate:migrate",
         "user": "reverie.cli.user:user",
+        "demo": "reverie.cli.demo:demo",
         "version": "reverie.cli.version:version",
         "_child": "reverie.cli.child:child",
     },
