@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from tests.postgres import database_url
+
 from reverie.clock import Clock
 from reverie.jobs.connections import Connections
 from reverie.jobs.ledgers.postgresql import PostgresqlLedger
@@ -20,7 +22,6 @@ from reverie.model import Job
 from reverie.postgresql import PostgresqlDatabase
 from reverie.sqlite import SqliteDatabase
 from reverie.store.migrate import migrate
-from tests.postgres import database_url
 
 NOON = 1_714_644_000.0
 
