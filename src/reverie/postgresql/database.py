@@ -189,27 +189,27 @@ class PostgresqlDatabase:
 
     # -- changes
 
-    async def listen(self, channel: str, heard: Callable[[], object]) -> Callable[[], None]:
+    def listen(self, channel: str, heard: Callable[[], object]) -> Callable[[], None]:
         """Have *heard* called when *channel* is notified, and when something may have been missed.
 
         What it gives ends it. Behind a pooler nothing is ever heard.
         """
         if not self.address.pooled:
-            await self._listener.add(channel, heard)
+            self._listener.add(channel, heard)
         return lambda: self._listener.remove(channel, heard) if not self.address.pooled else None
-
-    async def open(self) -> None:
-        """Begin to listen for changes of settings; without it `changes` moves five times a second."""
-        if not self._listening:
-            self._listening = True
-            await self.listen(SETTINGS_CHANNEL, self._move)
 
     def _move(self) -> None:
         self._moves += 1
         self._moved_at = time.monotonic()
 
     def changes(self) -> int:
-        """Moves when a change of settings was heard of, and after a while in any case, since one may be missed."""
+        """Moves when a change of settings was heard of, and after a while in any case, since one may be missed.
+
+        Who asks begins to listen.
+        """
+        if not self._listening:
+            self._listening = True
+            self.listen(SETTINGS_CHANNEL, self._move)
         if time.monotonic() - self._moved_at >= (LOOK_HEARING if self._listener.hears else LOOK_DEAF):
             self._move()
         return self._moves

@@ -14,7 +14,7 @@ from reverie.database import DatabaseBusy
 from reverie.postgresql.address import Address
 from reverie.postgresql.errors import CAUGHT, is_lost, translate
 
-CONNECT_WITHIN: Final = 5.0
+CONNECT_WITHIN: Final = 5
 CACHED: Final = 256
 """Prepared statements that a connection keeps."""
 
@@ -24,7 +24,7 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
     # A unit of work whose process hangs must not hold up the others for ever.
     "idle_in_transaction_session_timeout": "30s",
-    "lock_timeout": "5s",
+    "lock_timeout": "2s",
 }
 
 

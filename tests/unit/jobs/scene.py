@@ -19,7 +19,7 @@ from reverie.jobs.queue import Draft, Queue
 from reverie.jobs.transports.database import DatabaseTransport
 from reverie.jobs.transports.postgresql import PostgresqlTransport
 from reverie.model import Job
-from reverie.postgresql import PostgresqlDatabase
+from reverie.postgresql.database import PostgresqlDatabase
 from reverie.sqlite import SqliteDatabase
 from reverie.store.migrate import migrate
 
