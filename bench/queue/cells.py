@@ -62,7 +62,7 @@ def _addresses(servers: Running, pair: str) -> Iterator[list[str]]:
         if "redis" in pair:
             if servers.redis is None:
                 raise Skip("there is no Redis")
-            options += [f"--redis=redis://127.0.0.1:{servers.redis}/0", "--connection=redis"]
+            options.append(f"--redis=redis://127.0.0.1:{servers.redis}/0")
         yield options
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from bench.queue.contest import Contestant, Figures, Skip, told
 from bench.queue.pairs import Servers, opened, prepare
 from reverie.cli.measure import push
+from reverie.config import Settings
 from reverie.jobs.ledgers import sqlite as ours
 from reverie.sqlite import driver, engine_version
 
@@ -64,9 +65,9 @@ def raw_sqlite(batch: int, synchronous: str, jobs: int) -> Contestant:
     """Our own SQL for claim and finish on one connection, with nothing around it."""
 
     def measure(folder: Path) -> Figures:
-        prepare("sqlite+database", folder, Servers())
-        asyncio.run(_fill(folder, jobs))
-        db = driver.connect(str(folder / "data" / "reverie.sqlite"), isolation_level=None)
+        settings = prepare("sqlite+database", folder, Servers())
+        asyncio.run(_fill(settings, jobs))
+        db = driver.connect(str(settings.store_path), isolation_level=None)
         for pragma in ("journal_mode=WAL", f"synchronous={synchronous}", "foreign_keys=ON", "cache_size=-16384"):
             db.execute(f"PRAGMA {pragma}")
         began = time.perf_counter()
@@ -92,8 +93,8 @@ def raw_sqlite(batch: int, synchronous: str, jobs: int) -> Contestant:
     return Contestant(f"raw SQL, batch {batch}, {synchronous}", measure, "our claim and finish, one connection")
 
 
-async def _fill(folder: Path, jobs: int) -> None:
-    async with opened("sqlite+database", folder, Servers()) as queue:
+async def _fill(settings: Settings, jobs: int) -> None:
+    async with opened(settings) as queue:
         await push(queue, [], jobs=jobs, payload=1024, at_once=500)
 
 

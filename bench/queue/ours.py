@@ -247,7 +247,6 @@ def main() -> None:
     read.add_argument("--postgresql", default="")
     read.add_argument("--redis", default="")
     read.add_argument("--synchronous", default="FULL")
-    read.add_argument("--connection", default="database")
     read.add_argument("--effects", type=Path, default=Path(os.devnull))
     read.add_argument("--jobs", type=int, default=1000)
     read.add_argument("--payload", type=int, default=1024)
@@ -258,10 +257,11 @@ def main() -> None:
     given = read.parse_args()
     set_up("text", level=logging.WARNING)
     servers = Servers(given.postgresql, given.redis)
-    prepare(given.pair, given.folder, servers)
+    settings = prepare(given.pair, given.folder, servers)
+    given.connection = settings.queue_connection
 
     async def whole() -> Figures:
-        async with opened(given.pair, given.folder, servers, synchronous=given.synchronous) as queue:
+        async with opened(settings, synchronous=given.synchronous) as queue:
             return await WHAT[given.what](queue, given)
 
     figures = run_fast(whole())

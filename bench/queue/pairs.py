@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from reverie.app import job_brokers, job_drivers
 from reverie.clock import SystemClock
-from reverie.database import Database
+from reverie.config import Settings, read_settings
 from reverie.jobs.connections import Connections
-from reverie.jobs.ledger import Ledger
-from reverie.jobs.ledgers.postgresql import PostgresqlLedger
-from reverie.jobs.ledgers.sqlite import SqliteLedger
 from reverie.jobs.queue import Queue
-from reverie.jobs.transport import Transport
-from reverie.jobs.transports.database import DatabaseTransport
-from reverie.jobs.transports.postgresql import PostgresqlTransport
-from reverie.postgresql import PostgresqlDatabase
+from reverie.prepare import bring_up_to_date
 from reverie.sqlite import SqliteDatabase
-from reverie.store.migrate import migrate
+from reverie.store.opening import open_database
 
 
 @dataclass(frozen=True)
@@ -30,9 +26,13 @@ class Servers:
     redis: str = ""
 
 
+_ON_POSTGRESQL = {"REVERIE_DATABASE_URL": "{postgresql}"}
+_BY_REDIS = {"REVERIE_QUEUE_REDIS_DRIVER": "redis", "REVERIE_QUEUE_REDIS_URL": "{redis}", "QUEUE_CONNECTION": "redis"}
 PAIRS: Mapping[str, Mapping[str, str]] = {
     "sqlite+database": {},
-    "postgresql+database": {"REVERIE_DATABASE_URL": "{postgresql}"},
+    "sqlite+redis": _BY_REDIS,
+    "postgresql+database": _ON_POSTGRESQL,
+    "postgresql+redis": _ON_POSTGRESQL | _BY_REDIS,
 }
 """Each pair, and the settings of an instance on it; ``{postgresql}`` and ``{redis}`` stand for the addresses."""
 
@@ -44,35 +44,27 @@ def environment(pair: str, folder: Path, servers: Servers) -> dict[str, str]:
     return {"REVERIE_DATA_DIR": str(folder / "data"), **made}
 
 
-def prepare(pair: str, folder: Path, servers: Servers) -> None:
-    """Make the store. Not inside an event loop."""
-    (folder / "data").mkdir(parents=True, exist_ok=True)
-    migrate(servers.postgresql if pair.startswith("postgresql") else _file(folder))
-
-
-def _file(folder: Path) -> Path:
-    return folder / "data" / "reverie.sqlite"
+def prepare(pair: str, folder: Path, servers: Servers) -> Settings:
+    """The settings of an instance whose store is there. Not inside an event loop."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("REVERIE_", "QUEUE_"))}
+    settings = read_settings(clean | environment(pair, folder, servers))
+    bring_up_to_date(settings)
+    return settings
 
 
 @contextlib.asynccontextmanager
-async def opened(pair: str, folder: Path, servers: Servers, *, synchronous: str = "FULL") -> AsyncIterator[Queue]:
-    """The queue alone, as an instance builds it, on the store that `prepare` made.
+async def opened(settings: Settings, *, synchronous: str = "FULL") -> AsyncIterator[Queue]:
+    """The queue of an instance, alone.
 
     Args:
         synchronous: of SQLite.
     """
     clock = SystemClock()
-    wake = folder / "data" / "wake"
-    database: Database
-    ledger: Ledger
-    transport: Transport
-    if pair.startswith("postgresql"):
-        database = server = PostgresqlDatabase(servers.postgresql)
-        ledger, transport = PostgresqlLedger(server, clock), PostgresqlTransport(server, wake)
-    else:
-        database = SqliteDatabase(_file(folder), synchronous=synchronous)
-        ledger, transport = SqliteLedger(database, clock), DatabaseTransport(database, wake)
-    queue = Queue(ledger, transport, Connections(), clock)
+    file = settings.store.file
+    database = open_database(settings.store) if file is None else SqliteDatabase(file, synchronous=synchronous)
+    ledger, transport = job_drivers(database, settings.data_dir / "wake", clock)
+    connections = Connections(settings.queue_connections, default=settings.queue_connection)
+    queue = Queue(ledger, transport, connections, clock, job_brokers(settings))
     try:
         yield queue
     finally:

@@ -21,6 +21,7 @@ from reverie.app import open_queue
 from reverie.clock import SystemClock
 from reverie.config import Settings
 from reverie.errors import Conflict
+from reverie.jobs.connections import STANDARD
 from reverie.jobs.ledger import ENDED
 from reverie.jobs.queue import Draft, Queue
 from reverie.jobs.work import Done, Perform, Performed, Turn, WorkerOptions
@@ -66,7 +67,11 @@ def temporary_store(settings: Settings) -> Iterator[Settings]:
     with tempfile.TemporaryDirectory(prefix="reverie-bench-") as folder:
         path = Path(folder) / "reverie.sqlite"
         temporary = msgspec.structs.replace(
-            settings, data_dir=Path(folder), database_url=f"sqlite:///{path}", queue_connection="database"
+            settings,
+            data_dir=Path(folder),
+            database_url=f"sqlite:///{path}",
+            queue_connection="database",
+            queue_connections=STANDARD,
         )
         bring_up_to_date(temporary)
         yield temporary
