@@ -50,7 +50,7 @@ class Cell:
     """One table.
 
     Attributes:
-        figure: what is compared, and in which direction `more` is better.
+        figure: which one is compared and shown in the column `unit`.
         marks: what a contestant should reach, by its name.
     """
 
