@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from reverie.errors import LeaseLost, QueueUnavailable
 from reverie.jobs.queue import Queue
-from reverie.jobs.settle import lease_of, retried
+from reverie.jobs.settle import finished, lease_of, released, retried
 from reverie.model import Job, JobStatus
 from tests.contract.conftest import Opener, names, take, take_one
 from tests.unit.jobs.scene import MovingClock, draft, push
@@ -44,6 +45,32 @@ async def test_a_finished_job_is_done_and_has_one_attempt(queue: Queue, clock: M
         clock.now() - 2,
         clock.now(),
     )
+
+
+async def test_a_settlement_tells_of_a_beginning_that_nobody_noted(queue: Queue, clock: MovingClock) -> None:
+    for _ in range(2):
+        await push(queue, draft())
+    noted, unnoted = await take(queue)
+    await queue.start(noted)
+    clock.move(3)
+
+    await queue.ledger.settle_many([replace(finished(job), ran=1.0) for job in (noted, unnoted)])
+
+    [first], [second] = [await queue.ledger.attempts(job.id) for job in (noted, unnoted)]
+    assert (first.started_at, second.started_at) == (clock.now() - 3, clock.now() - 1)
+    [rate] = await queue.ledger.rates(since=0)
+    assert (rate.waited, rate.ran) == (1.0, 2.0)
+
+
+async def test_a_run_that_had_begun_is_kept_when_it_is_given_back(queue: Queue) -> None:
+    for _ in range(2):
+        await push(queue, draft())
+    begun, untouched = await take(queue)
+
+    await queue.ledger.settle_many([replace(released(begun), ran=0.5), released(untouched)])
+
+    assert [attempt.outcome for attempt in await queue.ledger.attempts(begun.id)] == ["released"]
+    assert await queue.ledger.attempts(untouched.id) == []
 
 
 @pytest.mark.parametrize("verb", VERBS)

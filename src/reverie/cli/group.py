@@ -65,6 +65,7 @@ def read(config: Path | None, **overrides: str | int | None) -> Settings:
         "migrate": "reverie.cli.migrate:migrate",
         "keys": "reverie.cli.keys:keys",
         "user": "reverie.cli.user:user",
+        "demo": "reverie.cli.demo:demo",
         "version": "reverie.cli.version:version",
         "_child": "reverie.cli.child:child",
     },

@@ -184,6 +184,7 @@ def _run(settings: Settings, options: WorkerOptions, *, as_json: bool, stale: Ca
         "resume": "reverie.cli.queues:resume",
         "stats": "reverie.cli.queues:show_stats",
         "doctor": "reverie.cli.queues:doctor",
+        "bench": "reverie.cli.bench:bench",
     },
 )
 def queue() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 import structlog
@@ -25,22 +28,46 @@ log = structlog.get_logger()
 class Handover:
     """Args:
     pause: seconds, roughly, between two attempts to reach the store.
+    on_lost: called with each lease that turned out to be lost when its beginning was noted.
     """
 
-    def __init__(self, queue: Queue, clock: Clock, *, worker: str, pause: float) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        clock: Clock,
+        *,
+        worker: str,
+        pause: float,
+        on_lost: Callable[[Lease], object] = lambda lease: None,
+    ) -> None:
         self._queue = queue
         self._clock = clock
         self._worker = worker
         self._pause = min(LONGEST_TROUBLE, max(pause, 1.0))
         self._marks: Batcher[Lease, bool] = Batcher(self._mark)
         self._settlements: Batcher[Settlement, bool] = Batcher(self._settle)
+        self._on_lost = on_lost
+        self._notes: dict[Lease, float] = {}  # monotonic seconds of a beginning that is not on its way yet
+        self._noting: asyncio.Task[None] | None = None
 
     async def begin(self, lease: Lease) -> bool:
         """Note that a job's script begins; True if the job is no longer ours. Raises QueueUnavailable."""
         return await self._marks.add(lease)
 
+    def note(self, lease: Lease) -> None:
+        """Note soon that a job's script begins, however long the store is away; `on_lost` if it is no longer ours.
+
+        A run that is settled before needs no note of its own: its settlement tells how long it ran.
+        """
+        self._notes[lease] = self._clock.monotonic()
+        if self._noting is None:
+            self._noting = asyncio.create_task(self._note_all())
+
     async def settle(self, settlement: Settlement) -> bool:
         """End a run, however long the store is away; True if the job is no longer ours."""
+        began = self._notes.pop(settlement.lease, None)
+        if began is not None:
+            settlement = replace(settlement, ran=self._clock.monotonic() - began)
         return await self._settlements.add(settlement)
 
     async def patiently(self, step: Callable[[], Awaitable[T]]) -> T:
@@ -54,6 +81,22 @@ class Handover:
     async def after_trouble(self, error: QueueUnavailable) -> None:
         log.error("worker.store_away", worker=self._worker, cause=str(error.__cause__ or error))
         await self._clock.sleep(random.uniform(0.1, 1) * self._pause)
+
+    async def close(self) -> None:
+        """Note nothing more."""
+        if self._noting is not None:
+            self._noting.cancel()
+            await asyncio.gather(self._noting, return_exceptions=True)
+
+    async def _note_all(self) -> None:
+        try:
+            await asyncio.sleep(0)
+            while self._notes:
+                leases, self._notes = list(self._notes), {}
+                for lease in await self.patiently(partial(self._queue.ledger.start_many, leases)):
+                    self._on_lost(lease)
+        finally:
+            self._noting = None
 
     async def _mark(self, leases: list[Lease]) -> Sequence[bool]:
         lost = set(await self._queue.ledger.start_many(leases))

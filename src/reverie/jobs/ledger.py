@@ -34,6 +34,7 @@ class Settlement:
         status: DONE, FAILED, SKIPPED or WAITING.
         outcome: how this run is kept in the job's history: done, failed, retried, crashed, released, skipped.
         tried: the script had its say: `attempts` grows. `crashed`: it was lost with its process: `crashes` grows.
+        ran: seconds since the script began, where `Ledger.start_many` was not told of it; else None.
         pause: seconds until a WAITING job is due again; None leaves its due time, and so its place, as it was.
         error: ``{"type", "message", "line", "excerpt", "output"}`` or None.
         output: the end of what the script printed.
@@ -45,6 +46,7 @@ class Settlement:
     outcome: str
     tried: bool = False
     crashed: bool = False
+    ran: float | None = None
     pause: float | None = None
     error: JSON = None
     output: str = ""

@@ -128,6 +128,7 @@ class PostgresqlLedger(PostgresqlRecords):
                 json_text(one.error),
                 clean(one.output) or None,
                 one.result,
+                one.ran,
             )
             for one in ordered
         ]

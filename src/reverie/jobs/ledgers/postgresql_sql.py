@@ -192,12 +192,13 @@ SETTLE: Final = f"""
 WITH {CLOCK},
 given AS (
     SELECT * FROM unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::int[], $7::int[], $8::float8[], $9::text[],
-                         $10::text[], $11::bytea[])
-        AS g(id, epoch, status, outcome, tried, crashed, pause, error, output, result)
+                         $10::text[], $11::bytea[], $12::float8[])
+        AS g(id, epoch, status, outcome, tried, crashed, pause, error, output, result, ran)
 ),
 settled AS (
     UPDATE job SET status = g.status, attempts = attempts + g.tried, crashes = crashes + g.crashed,
                    due_at = coalesce({AT} + g.pause, due_at), error = coalesce(g.error, job.error),
+                   started_at = coalesce(job.started_at, {AT} - g.ran),
                    finished_at = CASE WHEN g.status = 'waiting' THEN NULL ELSE {AT} END
     FROM given AS g WHERE job.id = g.id AND job.epoch = g.epoch AND job.status = 'running'
     RETURNING job.id, job.epoch, job.attempts + 1 - g.tried AS number, job.worker, job.started_at, g.outcome,

@@ -97,7 +97,7 @@ RETURNING id, epoch
 
 _SETTLE = """
 UPDATE job SET status = ?, attempts = attempts + ?, crashes = crashes + ?, due_at = coalesce(?, due_at),
-               finished_at = ?, error = coalesce(?, error)
+               started_at = coalesce(started_at, ?), finished_at = ?, error = coalesce(?, error)
 WHERE id = ? AND epoch = ? AND status = 'running'
 RETURNING attempts, worker, started_at
 """
@@ -286,7 +286,8 @@ class SqliteLedger(SqliteRecords):
                 error = json_text(one.error)
                 due_at = None if one.pause is None else now + one.pause
                 ended = None if one.status is JobStatus.WAITING else now
-                values = (one.status.value, one.tried, one.crashed, due_at, ended, error, *one.lease)
+                start = None if one.ran is None else now - one.ran
+                values = (one.status.value, one.tried, one.crashed, due_at, start, ended, error, *one.lease)
                 rows = await connection.fetch(_SETTLE, values)
                 if not rows:
                     lost.append(one.lease)
