@@ -88,7 +88,7 @@ class Worker:
         )
         self._stir = asyncio.Event()
         self._drain_until: float | None = None
-        self._handover = Handover(queue, clock, worker=self.name, pause=options.sleep)
+        self._handover = Handover(queue, clock, worker=self.name, pause=options.sleep, on_lost=self._drop_lost)
         self._keeper: LeaseKeeper | None = None
 
     # -- the whole
@@ -114,6 +114,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._give_up_runs()
+            await self._handover.close()
             await self._leave()
 
     def _helper_ended(self, task: asyncio.Task[None]) -> None:
@@ -301,8 +302,6 @@ class Worker:
                 run.settling = True
                 self._start_ahead()
                 self._stir.set()
-            if run.mark is not None and await run.mark:
-                settlement = None
             lost = settlement is None or await self._handover.settle(settlement)
             self._report(run, Step.LOST if settlement is None or lost else Step(settlement.outcome), settlement)
         except asyncio.CancelledError:
@@ -336,19 +335,12 @@ class Worker:
             if job.epoch == 1 and self._clock.monotonic() - run.since < self._options.lease * FRESH_FOR:
                 # Nobody else can have it yet, so the script need not wait for the note. A job that takes its worker
                 # down at once is noted before it begins the next time.
-                run.mark = asyncio.create_task(self._mark(run))
+                self._handover.note(lease_of(job))
             elif await self._handover.begin(lease_of(job)):
                 raise LeaseLost(f"job {job.id} was taken before its script began")
 
         limit = self._options.timeout if job.timeout is None else job.timeout
         return await perform_within(limit, self._perform, job, alone=run.alone, mark=mark, holds=run.holds)
-
-    async def _mark(self, run: Held) -> bool:
-        """Note beside a run that it has begun; whether it was cancelled meanwhile, and then it is stopped."""
-        lost = await self._handover.patiently(lambda: self._handover.begin(lease_of(run.job)))
-        if lost:
-            self._drop_lost(lease_of(run.job))
-        return lost
 
     def _report(self, run: Held, step: Step, settlement: Settlement | None = None) -> None:
         report = Report(step=step, job=run.job, seconds=self._clock.monotonic() - run.since, settlement=settlement)

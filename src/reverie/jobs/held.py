@@ -26,7 +26,6 @@ class Held:
         lost: it is another's now, or was cancelled.
         settling: it only waits for the store.
         task: None as long as it was not set going.
-        mark: the note in the ledger that it has begun; its result is whether the job was lost.
     """
 
     job: Job
@@ -37,7 +36,6 @@ class Held:
     lost: bool = False
     settling: bool = False
     task: asyncio.Task[None] | None = None
-    mark: asyncio.Task[bool] | None = None
 
     def holds(self) -> bool:
         """Neither known to be lost, nor renewed too late: what `Turn.holds` asks."""

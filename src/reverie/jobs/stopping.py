@@ -8,7 +8,7 @@ from typing import Final
 
 from reverie.jobs.work import Stop, WorkerOptions
 
-MOST_UNSETTLED: Final = 64
+MOST_UNSETTLED: Final = 256
 """Runs that may wait for the store beside those that run."""
 
 
