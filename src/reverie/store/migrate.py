@@ -1,22 +1,37 @@
-"""Bring the store to the newest of the numbered migrations. Alembic is imported only when there is something to do."""
+"""Bring the store to the newest of the numbered migrations. Alembic is imported only when there is something to do.
+
+On SQLite Alembic runs the migrations. For PostgreSQL it writes them down as SQL, which our own driver runs, so that no
+second driver is needed; a migration therefore only changes, and never reads.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import io
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, inspect, select
 from sqlalchemy import table as table_named
-from sqlalchemy.engine.url import URL, make_url
+from sqlalchemy.engine.url import URL
 from sqlalchemy.sql import column
 
+from reverie.postgresql.address import Address
+from reverie.postgresql.script import run_script
 from reverie.sqlite import driver_module
+from reverie.store.address import StoreAddress
+from reverie.store.store import Store
+
+T = TypeVar("T")
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 PATIENCE: Final = 30.0
 """Seconds to wait for another process that migrates."""
 
 _TABLE: Final = "alembic_version"
+_NUMBER: Final = f"SELECT version_num FROM {_TABLE}"  # noqa: S608 - our own name
 
 
 def newest() -> str:
@@ -24,23 +39,28 @@ def newest() -> str:
     return max(file.name[:4] for file in FOLDER.glob("[0-9][0-9][0-9][0-9]_*.py"))
 
 
-def migrate(where: Path | str) -> bool:
+def migrate(where: StoreAddress | Path | str) -> bool:
     """Apply what is missing, in one transaction; whether there was anything.
 
     Processes that start together are safe: the second waits, then finds nothing to do.
 
     Args:
-        where: a SQLite file, or a URL of SQLAlchemy (``sqlite:///path``).
+        where: a SQLite file, or a URL.
+
+    Raises:
+        DatabaseError: a PostgreSQL server cannot be reached or refused.
     """
-    engine = _engine(_url(where))
+    address = _address(where)
+    if address.server is not None:
+        return _apart(_migrate_server(address.server))
+    engine = _engine(address.file)
     try:
         with engine.connect() as connection:
             if _current(connection) == newest():
                 return False
         with engine.begin() as connection:
-            if engine.dialect.name == "sqlite":
-                # Before the second look, so that nobody else migrates between that look and our change.
-                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            # Before the second look, so that nobody else migrates between that look and our change.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
             if _current(connection) == newest():
                 return False
             _upgrade(connection)
@@ -49,30 +69,56 @@ def migrate(where: Path | str) -> bool:
         engine.dispose()
 
 
-def is_current(where: Path | str) -> bool:
-    """Whether every migration was applied. A file that is not there is not made."""
-    url = _url(where)
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-        return False
-    engine = _engine(url)
+async def _migrate_server(server: Address) -> bool:
+    wanted = newest()
+    return await run_script(server, _NUMBER, lambda current: None if current == wanted else _written(current)) != wanted
+
+
+def version_of(where: StoreAddress | Path | str) -> str | None:
+    """The number of the last migration that was applied; None where there is no store. A missing file is not made.
+
+    Raises:
+        DatabaseError: a PostgreSQL server cannot be reached.
+    """
+    address = _address(where)
+    if address.server is not None:
+        return _apart(run_script(address.server, _NUMBER, lambda current: None))
+    if address.file is None or not address.file.exists():
+        return None
+    engine = _engine(address.file)
     try:
         with engine.connect() as connection:
-            return _current(connection) == newest()
+            return _current(connection)
     finally:
         engine.dispose()
 
 
-def _url(where: Path | str) -> URL:
+def is_current(where: StoreAddress | Path | str) -> bool:
+    """Whether every migration was applied."""
+    return version_of(where) == newest()
+
+
+async def is_open_current(store: Store) -> bool:
+    """Whether every migration was applied to a store that is open. Raises StoreUnavailable."""
+    number = select(column("version_num")).select_from(table_named(_TABLE))
+    return await store.scalar(number) == newest()
+
+
+def _address(where: StoreAddress | Path | str) -> StoreAddress:
     if isinstance(where, Path):
-        return URL.create("sqlite+pysqlite", database=str(where))
-    return make_url(where)
+        return StoreAddress(file=where)
+    return StoreAddress.parse(where) if isinstance(where, str) else where
 
 
-def _engine(url: URL) -> Engine:
-    if url.get_backend_name() != "sqlite":
-        return create_engine(url)
+def _apart(work: Coroutine[Any, Any, T]) -> T:
+    """Run *work* on a loop of its own, whether or not the caller has one."""
+    with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def _engine(file: Path | None) -> Engine:
     return create_engine(
-        url.set(drivername="sqlite+pysqlite"),
+        URL.create("sqlite+pysqlite", database=str(file)),
         module=driver_module(),
         connect_args={"timeout": PATIENCE, "isolation_level": None},
     )
@@ -85,15 +131,36 @@ def _current(connection: Connection) -> str | None:
 
 
 def _upgrade(connection: Connection) -> None:
-    from alembic.operations import Operations
+    """Run the migrations that *connection* lacks."""
     from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
-    scripts = ScriptDirectory(str(FOLDER), version_locations=[str(FOLDER)])
+    _run(MigrationContext.configure(connection, opts={"fn": _steps, "transactional_ddl": True}))
 
-    def steps(revision: Any, _: MigrationContext) -> Any:
-        return scripts._upgrade_revs("head", revision)
 
-    context = MigrationContext.configure(connection, opts={"fn": steps, "transactional_ddl": True})
+def _written(current: str | None) -> str:
+    """The migrations after *current*, as one script for PostgreSQL."""
+    from alembic.runtime.migration import MigrationContext
+
+    script = io.StringIO()
+    options = {
+        "fn": _steps,
+        "as_sql": True,
+        "output_buffer": script,
+        "transactional_ddl": False,
+        "starting_rev": current,
+    }
+    _run(MigrationContext.configure(dialect_name="postgresql", opts=options))
+    return script.getvalue()
+
+
+def _run(context: Any) -> None:
+    from alembic.operations import Operations
+
     with Operations.context(context):
         context.run_migrations()
+
+
+def _steps(revision: Any, _: Any) -> Any:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory(str(FOLDER), version_locations=[str(FOLDER)])._upgrade_revs("head", revision)

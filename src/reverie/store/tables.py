@@ -25,7 +25,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
-    text,
+    true,
 )
 
 metadata = MetaData(
@@ -53,7 +53,7 @@ def _stamps() -> list[Column[Any]]:
 
 
 def _flag(name: str, *, default: bool = False) -> Column[bool]:
-    return Column(name, Boolean, nullable=False, server_default=text("1") if default else false())
+    return Column(name, Boolean, nullable=False, server_default=true() if default else false())
 
 
 # One row: `version` grows with every change of settings (never of jobs); what is kept in memory is of one version.

@@ -6,17 +6,21 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 from reverie.clock import Clock
 from reverie.jobs.connections import Connections
+from reverie.jobs.ledgers.postgresql import PostgresqlLedger
 from reverie.jobs.ledgers.sqlite import SqliteLedger
 from reverie.jobs.queue import Draft, Queue
 from reverie.jobs.transports.database import DatabaseTransport
+from reverie.jobs.transports.postgresql import PostgresqlTransport
 from reverie.model import Job
+from reverie.postgresql import PostgresqlDatabase
 from reverie.sqlite import SqliteDatabase
 from reverie.store.migrate import migrate
+from tests.postgres import database_url
 
 NOON = 1_714_644_000.0
 
@@ -87,6 +91,23 @@ async def sqlite_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
     finally:
         await queue.close()
         await database.close()
+
+
+@asynccontextmanager
+async def postgresql_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
+    """The queue in a database that belongs to *folder*; open it twice to have two processes' worth of it."""
+    address = folder / "postgresql.url"
+    async with AsyncExitStack() as stack:
+        if not address.exists():
+            address.write_text(stack.enter_context(database_url()))
+            stack.callback(address.unlink)
+        database = PostgresqlDatabase(address.read_text())
+        stack.push_async_callback(database.close)
+        # The server's clock: it does not jump with the host's.
+        ledger = PostgresqlLedger(database, clock, now=clock.monotonic)
+        queue = Queue(ledger, PostgresqlTransport(database, folder / "wake"), Connections(), clock)
+        stack.push_async_callback(queue.close)
+        yield queue
 
 
 async def until(

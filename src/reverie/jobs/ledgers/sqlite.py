@@ -29,7 +29,8 @@ import structlog
 from reverie.clock import Clock
 from reverie.database import Connection, Database, Value
 from reverie.jobs.ledger import Kept, Lease, Settlement, Swept
-from reverie.jobs.ledgers.sqlite_records import COLUMNS, SqliteRecords, job_of, json_text, number, row_of
+from reverie.jobs.ledgers.rows import COLUMNS, job_of, json_text, number, row_of
+from reverie.jobs.ledgers.sqlite_records import SqliteRecords
 from reverie.model import JSON, Job, JobStatus
 
 MOST_SWEPT: Final = 500

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -14,15 +13,10 @@ from reverie.database import Connection, Database, DatabaseError, Row, Value
 from reverie.errors import NotFound, QueueUnavailable
 from reverie.jobs.finding import Finding
 from reverie.jobs.ledger import ENDED, Count, JobFilter, Rate, WorkerRecord
-from reverie.model import JSON, Attempt, Job, JobStatus
+from reverie.jobs.ledgers.rows import COLUMNS, attempt_of, bytes_of, count_of, job_of, rate_of, worker_of
+from reverie.model import Attempt, Job, JobStatus
 
 T = TypeVar("T")
-
-COLUMNS: Final = (
-    "id, kind, script, name, connection, queue, status, priority, delay, tries, timeout, attempts, crashes, epoch,"
-    " hops, stamp, verb, service, user_id, role_id, app_id, trace, created_at, due_at, finished_at, error"
-)
-"""Of table `job`, in the order that `job_of` reads."""
 
 _WAITING = "status = 'waiting' AND due_at <= ?"
 _DELAYED = "status = 'waiting' AND due_at > ?"
@@ -98,7 +92,7 @@ class SqliteRecords:
             return jobs
         rows = await self._rows(_PAYLOADS, (_names([job.id for job in jobs]),))
         payloads = {row[0]: row[1] for row in rows}
-        return [replace(job, payload=_bytes(payloads.get(job.id))) for job in jobs]
+        return [replace(job, payload=bytes_of(payloads.get(job.id))) for job in jobs]
 
     async def get(self, job_id: str) -> Job:
         sql = f"SELECT {COLUMNS} FROM job WHERE id = ?"  # noqa: S608 - COLUMNS is our own list of names
@@ -108,16 +102,7 @@ class SqliteRecords:
         return (await self._with_payloads([job_of(rows[0], self._clock.now())]))[0]
 
     async def attempts(self, job_id: str) -> list[Attempt]:
-        return [
-            Attempt(
-                number=int(number(row[0])),
-                started_at=number(row[1]),
-                ended_at=number(row[2]),
-                outcome=str(row[3]),
-                error=_json(row[4]),
-            )
-            for row in await self._rows(_ATTEMPTS, (job_id,))
-        ]
+        return [attempt_of(row) for row in await self._rows(_ATTEMPTS, (job_id,))]
 
     async def find(self, where: JobFilter, *, limit: int = 100, offset: int = 0) -> list[Job]:
         now = self._clock.now()
@@ -128,33 +113,14 @@ class SqliteRecords:
         return [job_of(row, now) for row in await self._rows(sql, (*values, limit, offset))]
 
     async def counts(self) -> list[Count]:
-        return [
-            Count(
-                connection=str(row[0]),
-                queue=str(row[1]),
-                status=JobStatus(str(row[2])),
-                jobs=int(number(row[3])),
-                oldest_due=number(row[4]),
-            )
-            for row in await self._rows(_COUNTS, (self._clock.now(),), quick=False)
-        ]
+        return [count_of(row) for row in await self._rows(_COUNTS, (self._clock.now(),), quick=False)]
 
     async def rates(self, *, since: float) -> list[Rate]:
-        return [
-            Rate(
-                connection=str(row[0]),
-                queue=str(row[1]),
-                ended=int(number(row[2])),
-                failed=int(number(row[3])),
-                waited=None if row[4] is None else number(row[4]),
-                ran=None if row[5] is None else number(row[5]),
-            )
-            for row in await self._rows(_ENDED_SINCE, (since,), quick=False)
-        ]
+        return [rate_of(row) for row in await self._rows(_ENDED_SINCE, (since,), quick=False)]
 
     async def result(self, job_id: str) -> bytes | None:
         rows = await self._rows("SELECT result FROM job_result WHERE job_id = ?", (job_id,))
-        return _bytes(rows[0][0]) if rows else None
+        return bytes_of(rows[0][0]) if rows else None
 
     async def examine(self) -> list[Finding]:
         return []
@@ -196,18 +162,7 @@ class SqliteRecords:
         rows = await self._rows(
             "SELECT name, host, process, connection, queues, started_at, seen_at FROM worker ORDER BY started_at", ()
         )
-        return [
-            WorkerRecord(
-                name=str(row[0]),
-                host=str(row[1]),
-                process=int(number(row[2])),
-                connection=None if row[3] is None else str(row[3]),
-                queues=None if row[4] is None else tuple(str(row[4]).split(",")),
-                started_at=number(row[5]),
-                seen_at=number(row[6]),
-            )
-            for row in rows
-        ]
+        return [worker_of(row) for row in rows]
 
     async def purge(self, *, status: JobStatus, ended_before: float, most: int | None = None, limit: int = 1000) -> int:
         await self._execute("DELETE FROM job_key WHERE expires_at <= ?", (self._clock.now(),))
@@ -262,99 +217,6 @@ def _conditions(where: JobFilter, now: float) -> tuple[str, list[Value]]:
             parts.append(condition)
             values.append(value)
     return (f"WHERE {' AND '.join(parts)}" if parts else ""), values
-
-
-def job_of(row: Row, now: float) -> Job:
-    """A job without payload from a row of `COLUMNS`; one that waits for a time to come shows as delayed."""
-    status = JobStatus(str(row[6]))
-    due_at = number(row[23])
-    return Job(
-        id=str(row[0]),
-        kind=str(row[1]),
-        script=str(row[2]),
-        name=str(row[3]),
-        connection=str(row[4]),
-        queue=str(row[5]),
-        status=JobStatus.DELAYED if status is JobStatus.WAITING and due_at > now else status,
-        priority=int(number(row[7])),
-        delay=None if row[8] is None else number(row[8]),
-        tries=None if row[9] is None else int(number(row[9])),
-        timeout=None if row[10] is None else number(row[10]),
-        attempts=int(number(row[11])),
-        crashes=int(number(row[12])),
-        epoch=int(number(row[13])),
-        hops=int(number(row[14])),
-        stamp=int(number(row[15])),
-        verb=str(row[16]),
-        service=str(row[17]),
-        user_id=None if row[18] is None else int(number(row[18])),
-        role_id=None if row[19] is None else int(number(row[19])),
-        app_id=None if row[20] is None else int(number(row[20])),
-        trace=str(row[21]),
-        created_at=number(row[22]),
-        due_at=due_at,
-        finished_at=None if row[24] is None else number(row[24]),
-        error=_json(row[25]),
-    )
-
-
-def row_of(job: Job) -> tuple[Value, ...]:
-    """The opposite of `job_of`."""
-    return (
-        job.id,
-        job.kind,
-        job.script,
-        job.name,
-        job.connection,
-        job.queue,
-        JobStatus.WAITING.value if job.status is JobStatus.DELAYED else job.status.value,
-        job.priority,
-        job.delay,
-        job.tries,
-        job.timeout,
-        job.attempts,
-        job.crashes,
-        job.epoch,
-        job.hops,
-        job.stamp,
-        job.verb,
-        job.service,
-        job.user_id,
-        job.role_id,
-        job.app_id,
-        job.trace,
-        job.created_at,
-        job.due_at,
-        job.finished_at,
-        json_text(job.error),
-    )
-
-
-def number(value: Value) -> float:
-    if not isinstance(value, int | float):
-        raise TypeError(f"a number was expected, not {type(value).__name__}")
-    return value
-
-
-def json_text(value: JSON) -> str | None:
-    """JSON as it is stored; None stays NULL. Half a surrogate pair, which a script may print, is escaped."""
-    if value is None:
-        return None
-    try:
-        return msgspec.json.encode(value).decode()
-    except (UnicodeEncodeError, OverflowError):
-        return json.dumps(value)
-
-
-def _json(value: Value) -> JSON:
-    if value is None:
-        return None
-    found: JSON = json.loads(str(value))
-    return found
-
-
-def _bytes(value: Value) -> bytes:
-    return value if isinstance(value, bytes) else b""
 
 
 def _names(ids: Sequence[str]) -> str:

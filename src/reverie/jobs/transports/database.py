@@ -30,9 +30,13 @@ FRESH: Final = 100_000_000
 
 
 class DatabaseTransport:
-    """`Transport` through sockets in *folder*, with *database* as the backstop."""
+    """`Transport` through sockets in *folder*, with *database* as the backstop.
 
-    def __init__(self, database: Database, folder: Path) -> None:
+    Args:
+        database: None where something else than a look at the database is the backstop; it calls `stir`.
+    """
+
+    def __init__(self, database: Database | None, folder: Path) -> None:
         self._database = database
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -44,7 +48,7 @@ class DatabaseTransport:
         self._lock_fd = -1
         self._receiver: socket.socket | None = None
         self._woken = asyncio.Event()
-        self._seen = database.changes()
+        self._seen = 0 if database is None else database.changes()
         self._closed = False
 
     # -- being woken
@@ -89,13 +93,18 @@ class DatabaseTransport:
                     pass
         self._woken.set()
 
+    def stir(self) -> None:
+        """Wake who waits here."""
+        self._woken.set()
+
     async def wait(self) -> None:
+        while self._database is None and not self._woken.is_set():
+            await self._woken.wait()
         while not self._woken.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._woken.wait(), LOOK_EVERY)
             with contextlib.suppress(DatabaseError):  # away for a moment: the worker finds out when it claims
-                changes = self._database.changes()
-                if changes != self._seen:
+                if self._database is not None and (changes := self._database.changes()) != self._seen:
                     self._seen = changes
                     self._woken.set()
         self._woken.clear()

@@ -45,8 +45,8 @@ def upgrade() -> None:
         sa.Column("storage_path", sa.String(length=255), nullable=True),
         sa.Column("scm_repository", sa.String(length=255), nullable=True),
         sa.Column("scm_reference", sa.String(length=255), nullable=True),
-        sa.Column("is_active", sa.Boolean(), server_default=sa.text("0"), nullable=False),
-        sa.Column("allow_event_modification", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("allow_event_modification", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         *_stamps(),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_event_script")),
@@ -63,7 +63,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer(), autoincrement=True, nullable=False),
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=True),
-        sa.Column("is_active", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default=sa.false(), nullable=False),
         *_stamps(),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_role")),
         sa.UniqueConstraint("name", name=op.f("uq_role_name")),
@@ -83,11 +83,11 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=40), nullable=False),
         sa.Column("label", sa.String(length=80), nullable=False),
         sa.Column("description", sa.String(length=255), nullable=True),
-        sa.Column("is_active", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("type", sa.String(length=40), nullable=False),
         sa.Column("config", sa.Text(), nullable=True),
-        sa.Column("mutable", sa.Boolean(), server_default=sa.text("1"), nullable=False),
-        sa.Column("deletable", sa.Boolean(), server_default=sa.text("1"), nullable=False),
+        sa.Column("mutable", sa.Boolean(), server_default=sa.true(), nullable=False),
+        sa.Column("deletable", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("version", sa.Integer(), server_default="1", nullable=False),
         *_stamps(),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_service")),
@@ -109,8 +109,8 @@ def upgrade() -> None:
         sa.Column("last_name", sa.String(length=64), nullable=True),
         sa.Column("email", sa.String(length=255), nullable=False),
         sa.Column("password", sa.Text(), nullable=True),
-        sa.Column("is_sys_admin", sa.Boolean(), server_default=sa.text("0"), nullable=False),
-        sa.Column("is_active", sa.Boolean(), server_default=sa.text("1"), nullable=False),
+        sa.Column("is_sys_admin", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("phone", sa.String(length=32), nullable=True),
         sa.Column("security_question", sa.String(length=128), nullable=True),
         sa.Column("security_answer", sa.Text(), nullable=True),
@@ -132,14 +132,14 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("api_key", sa.String(length=255), nullable=True),
         sa.Column("description", sa.String(length=255), nullable=True),
-        sa.Column("is_active", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_active", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("type", sa.Integer(), server_default="0", nullable=False),
         sa.Column("path", sa.String(length=255), nullable=True),
         sa.Column("url", sa.String(length=255), nullable=True),
         sa.Column("storage_service_id", sa.Integer(), nullable=True),
         sa.Column("storage_container", sa.String(length=255), nullable=True),
-        sa.Column("requires_fullscreen", sa.Boolean(), server_default=sa.text("0"), nullable=False),
-        sa.Column("allow_fullscreen_toggle", sa.Boolean(), server_default=sa.text("1"), nullable=False),
+        sa.Column("requires_fullscreen", sa.Boolean(), server_default=sa.false(), nullable=False),
+        sa.Column("allow_fullscreen_toggle", sa.Boolean(), server_default=sa.true(), nullable=False),
         sa.Column("toggle_location", sa.String(length=64), server_default="top", nullable=False),
         sa.Column("role_id", sa.Integer(), nullable=True),
         *_stamps(),
@@ -186,7 +186,7 @@ def upgrade() -> None:
         sa.Column("jti", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.Integer(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
-        sa.Column("is_revoked", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("is_revoked", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_session_user_id"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("jti", name=op.f("pk_session")),
     )
@@ -199,7 +199,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Integer(), nullable=True),
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column("value", sa.Text(), nullable=True),
-        sa.Column("private", sa.Boolean(), server_default=sa.text("0"), nullable=False),
+        sa.Column("private", sa.Boolean(), server_default=sa.false(), nullable=False),
         sa.Column("description", sa.Text(), nullable=True),
         *_stamps(),
         sa.ForeignKeyConstraint(["app_id"], ["app.id"], name=op.f("fk_lookup_app_id"), ondelete="CASCADE"),
@@ -230,4 +230,9 @@ def upgrade() -> None:
     op.create_index(op.f("ix_user_to_app_to_role_role_id"), "user_to_app_to_role", ["role_id"], unique=False)
     op.create_index(op.f("ix_user_to_app_to_role_user_id"), "user_to_app_to_role", ["user_id"], unique=False)
     op.execute("INSERT INTO settings_version (id, version) VALUES (1, 1)")
-    op.bulk_insert(sa.table("service", *(sa.column(name) for name in _fixed("")[0])), _fixed(text_of(time.time())))
+    fixed = _fixed(text_of(time.time()))
+    # Typed, so that Alembic can write them down as SQL.
+    columns = (
+        sa.column(name, sa.Boolean() if isinstance(value, bool) else sa.String()) for name, value in fixed[0].items()
+    )
+    op.bulk_insert(sa.table("service", *columns), fixed)

@@ -1,0 +1,244 @@
+"""`Database` on PostgreSQL.
+
+A unit of work that writes holds a lock of the whole database until its commit, so that units follow one another as on
+SQLite: what one has read, no other changes meanwhile. They change settings, which is rare. What is frequent is written
+by `statement`: one statement, one transaction, no lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from reverie.database import Connection, DatabaseBusy, DatabaseError
+from reverie.postgresql.address import Address
+from reverie.postgresql.connection import PostgresqlConnection
+from reverie.postgresql.errors import CAUGHT, is_conflict, is_lost, needs_no_cache, translate
+from reverie.postgresql.listener import Listener
+from reverie.postgresql.pool import Pool
+
+T = TypeVar("T")
+
+SETTINGS_CHANNEL: Final = "reverie_settings"
+"""Notified by a trigger of the store whenever the settings version moves."""
+PATIENCE: Final = 2.0
+"""Seconds until a caller is told that nobody is there."""
+ANSWER_WITHIN: Final = 30.0
+"""Seconds for a unit of work or a long look."""
+LOOK_DEAF: Final = 0.2
+"""Seconds after which settings may have changed while nothing is heard of it."""
+LOOK_HEARING: Final = 1.0
+"""The same while notifications arrive: the backstop."""
+MOST_CONFLICTS: Final = 5
+UNIT_LOCK: Final = 0x5E7E121E
+"""Of units of work; any number that others do not use."""
+
+log = structlog.get_logger()
+
+
+class PostgresqlDatabase:
+    """`Database` over connections of the event loop that uses it first.
+
+    Work that comes from another loop, such as the one that renews leases, is done on a thread of this object: that
+    other loop may end at any time, and connections cannot move.
+
+    Args:
+        size: connections at most; one more listens.
+    """
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str | Address, *, size: int = 8) -> None:
+        self.address = url if isinstance(url, Address) else Address.parse(url)
+        self._size = size
+        self._pool = Pool(self.address, size)
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._aside: Aside | None = None
+        self._starting = threading.Lock()
+        self._listener = Listener(self.address)
+        self._listening = False
+        self._moves = 0
+        self._moved_at = time.monotonic()
+        self._closed = False
+
+    # -- units of work
+
+    async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
+        within = PATIENCE if quick else ANSWER_WITHIN
+
+        async def unit(pool: Pool) -> T:
+            async def reading(raw: Any) -> T:
+                whole = raw.transaction(readonly=True) if self.address.pooled else contextlib.nullcontext()
+                async with whole:
+                    return await work(PostgresqlConnection(raw))
+
+            return await self._repeated(pool, reading, within)
+
+        return await self._at_home(unit)
+
+    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        return await self._at_home(lambda pool: self._write(pool, work))
+
+    async def _write(self, pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
+        give_up = time.monotonic() + PATIENCE
+        fresh = False
+        while True:
+            begun = False
+            try:
+                async with (
+                    pool.connection(within=give_up - time.monotonic(), fresh=fresh) as raw,
+                    asyncio.timeout(ANSWER_WITHIN),
+                ):
+                    await raw.execute(f"BEGIN; SELECT pg_advisory_xact_lock({UNIT_LOCK})")
+                    begun = True
+                    return await self._finished(raw, work)
+            except CAUGHT as error:
+                # Only a connection that was dead before the work began may be replaced unseen.
+                if begun or fresh or not is_lost(error):
+                    raise translate(error) from error
+                fresh = True
+
+    @staticmethod
+    async def _finished(raw: Any, work: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            result = await work(PostgresqlConnection(raw))
+        except Exception:
+            if not raw.is_closed():
+                with contextlib.suppress(*CAUGHT):
+                    await raw.execute("ROLLBACK")
+            raise
+        await raw.execute("COMMIT")
+        return result
+
+    # -- single statements
+
+    async def statement(self, sql: str, values: Sequence[object] = (), *, within: float = ANSWER_WITHIN) -> list[Any]:
+        """Run a statement that is a transaction of its own; its rows. When this returns it is durable.
+
+        It runs twice if its connection is lost on the way, so it must bear that.
+
+        Args:
+            within: seconds until there must be an answer; a connection must be there within 2 in any case.
+
+        Raises:
+            Refusal: a constraint said no; nothing was done.
+            DatabaseBusy: no answer; it may have been done nevertheless.
+        """
+
+        async def work(raw: Any) -> list[Any]:
+            # Behind a pooler, a prepared statement must find the connection that knows it.
+            whole = raw.transaction() if self.address.pooled else contextlib.nullcontext()
+            async with whole:
+                rows: list[Any] = await raw.fetch(sql, *values)
+            return rows
+
+        return await self._at_home(lambda pool: self._repeated(pool, work, within))
+
+    async def _repeated(self, pool: Pool, work: Callable[[Any], Awaitable[T]], within: float) -> T:
+        """Run *work* on a connection, once more if that was lost, and a few times if others were in the way."""
+        give_up = time.monotonic() + within
+        fresh, conflicts = False, 0
+        while True:
+            left = give_up - time.monotonic()
+            try:
+                async with pool.connection(within=min(PATIENCE, left), fresh=fresh) as raw, asyncio.timeout(left):
+                    return await work(raw)
+            except DatabaseError as error:
+                if fresh or not (isinstance(error.__cause__, BaseException) and is_lost(error.__cause__)):
+                    raise
+                fresh = True
+            except CAUGHT as error:
+                if is_conflict(error) and conflicts < MOST_CONFLICTS:
+                    conflicts += 1
+                    await asyncio.sleep(random.uniform(0.001, 0.01) * conflicts)
+                    continue
+                if needs_no_cache(error) and not self.address.pooled:
+                    self._believe_in_pooler()
+                    pool.address = self.address
+                elif fresh or not is_lost(error):
+                    raise translate(error) from error
+                fresh = True
+            if time.monotonic() >= give_up:
+                raise DatabaseBusy("no answer in time")
+
+    def _believe_in_pooler(self) -> None:
+        log.warning("store.pooler_found", cause="a prepared statement was lost; add ?pooler=transaction to the URL")
+        self.address = Address(self.address.dsn, pooled=True)
+
+    # -- where it happens
+
+    async def _at_home(self, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> T:
+        if self._closed:
+            raise DatabaseBusy("the database is closed")
+        here = asyncio.get_running_loop()
+        if self._home is None:
+            self._home = here
+        if here is self._home:
+            return await work(self._pool)
+        with self._starting:
+            if self._aside is None:
+                self._aside = Aside(self.address)
+        return await self._aside.run(work)
+
+    # -- changes
+
+    async def listen(self, channel: str, heard: Callable[[], object]) -> Callable[[], None]:
+        """Have *heard* called when *channel* is notified, and when something may have been missed.
+
+        What it gives ends it. Behind a pooler nothing is ever heard.
+        """
+        if not self.address.pooled:
+            await self._listener.add(channel, heard)
+        return lambda: self._listener.remove(channel, heard) if not self.address.pooled else None
+
+    async def open(self) -> None:
+        """Begin to listen for changes of settings; without it `changes` moves five times a second."""
+        if not self._listening:
+            self._listening = True
+            await self.listen(SETTINGS_CHANNEL, self._move)
+
+    def _move(self) -> None:
+        self._moves += 1
+        self._moved_at = time.monotonic()
+
+    def changes(self) -> int:
+        """Moves when a change of settings was heard of, and after a while in any case, since one may be missed."""
+        if time.monotonic() - self._moved_at >= (LOOK_HEARING if self._listener.hears else LOOK_DEAF):
+            self._move()
+        return self._moves
+
+    async def close(self) -> None:
+        """Twice does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        await self._listener.close()
+        await self._pool.close()
+        if self._aside is not None:
+            await asyncio.get_running_loop().run_in_executor(None, self._aside.close)
+
+
+class Aside:
+    """A thread with a loop and two connections of its own, for callers on other loops."""
+
+    def __init__(self, address: Address) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._pool = Pool(address, 2)
+        self._thread = threading.Thread(target=self._loop.run_forever, name="store-aside", daemon=True)
+        self._thread.start()
+
+    async def run(self, work: Callable[[Pool], Coroutine[Any, Any, T]]) -> T:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work(self._pool), self._loop))
+
+    def close(self) -> None:
+        asyncio.run_coroutine_threadsafe(self._pool.close(), self._loop).result(5)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+        self._loop.close()

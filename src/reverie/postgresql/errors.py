@@ -1,0 +1,69 @@
+"""asyncpg's exceptions as ours."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final, cast
+
+import asyncpg
+
+from reverie.database import DatabaseBusy, DatabaseError, Refusal
+
+CAUGHT: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+"""What asyncpg raises for whatever went wrong; `translate` takes each of these."""
+
+_LOST_CLASSES: Final = ("08", "57P", "28", "3D")
+_LOST_CODES: Final = ("25006", "25P03", "53300")
+"""Nobody is there, the server goes or comes, it will not let us in; it only reads, as after a failover; it is full."""
+_BUSY_CODES: Final = ("40001", "40P01", "55P03", "57014", "53200", "53100", "53000")
+_CONFLICT_CODES: Final = ("40001", "40P01")
+
+_KINDS: Final = {"23505": "unique", "23503": "foreign_key", "23502": "not_null", "23514": "check"}
+_KEY: Final = re.compile(r"Key \((.*?)\)=")
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection is of no use any more, and another might be."""
+    if isinstance(error, asyncpg.PostgresError):
+        code = error.sqlstate or ""
+        return code.startswith(_LOST_CLASSES) or code in _LOST_CODES
+    if isinstance(error, asyncpg.InterfaceError):
+        return not isinstance(error, ValueError)
+    return isinstance(error, OSError | asyncpg.InternalClientError)
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether the same statement may succeed when it is tried again at once."""
+    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _CONFLICT_CODES
+
+
+def needs_no_cache(error: BaseException) -> bool:
+    """Whether a prepared statement was not where we left it: a pooler gave us another connection."""
+    return isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError)
+
+
+def translate(error: Exception) -> DatabaseError:
+    """*error* as one of ours; those that are already stay as they are."""
+    if isinstance(error, DatabaseError):
+        return error
+    text = str(error) or type(error).__name__
+    if isinstance(error, TimeoutError):
+        return DatabaseBusy(f"no answer in time ({text})")
+    if not isinstance(error, asyncpg.PostgresError):
+        # What cannot be bound, such as an integer beyond 64 bits or half a surrogate pair.
+        return Refusal("type", "", text) if isinstance(error, ValueError) else DatabaseBusy(text)
+    code = error.sqlstate or ""
+    if code in _KINDS:
+        return Refusal(cast("Any", _KINDS[code]), _detail(error, _KINDS[code]), text)
+    if code.startswith("22"):
+        return Refusal("type", "", text)
+    return DatabaseBusy(text) if is_lost(error) or code in _BUSY_CODES else DatabaseError(text)
+
+
+def _detail(error: Any, kind: str) -> str:
+    """What a constraint's no names, in the form that SQLite gives: ``service.name``."""
+    if kind == "unique" and (found := _KEY.search(error.detail or "")):
+        return ", ".join(f"{error.table_name}.{name.strip()}" for name in found[1].split(","))
+    if kind == "not_null":
+        return f"{error.table_name}.{error.column_name}"
+    return error.constraint_name or "" if kind != "foreign_key" else ""

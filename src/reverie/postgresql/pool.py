@@ -1,0 +1,120 @@
+"""Connections of one event loop, opened when they are needed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import asyncpg
+
+from reverie.database import DatabaseBusy
+from reverie.postgresql.address import Address
+from reverie.postgresql.errors import CAUGHT, is_lost, translate
+
+CONNECT_WITHIN: Final = 5.0
+CACHED: Final = 256
+"""Prepared statements that a connection keeps."""
+
+_SERVER_SETTINGS: Final = {
+    "application_name": "reverie",
+    # Our statements are short; compiling one costs more than running it.
+    "jit": "off",
+    # A unit of work whose process hangs must not hold up the others for ever.
+    "idle_in_transaction_session_timeout": "30s",
+    "lock_timeout": "5s",
+}
+
+
+async def connect(address: Address) -> Any:
+    """A connection; asyncpg's exceptions when there is none."""
+    named = address.dsn.partition("?")[2]
+    settings = {name: value for name, value in _SERVER_SETTINGS.items() if f"{name}=" not in named}
+    return await asyncpg.connect(
+        address.dsn,
+        timeout=CONNECT_WITHIN,
+        statement_cache_size=0 if address.pooled else CACHED,
+        # A pooler refuses settings that it does not follow.
+        server_settings={} if address.pooled else settings,
+    )
+
+
+class Pool:
+    """Gives out connections, the last used first; never more than *size* at a time."""
+
+    def __init__(self, address: Address, size: int) -> None:
+        self.address = address
+        self._idle: list[Any] = []
+        self._places = asyncio.Semaphore(size)
+        self._closed = False
+
+    @contextlib.asynccontextmanager
+    async def connection(self, *, within: float, fresh: bool = False) -> AsyncIterator[Any]:
+        """A connection for the block. It is given up if the block ends in a way that leaves it in doubt.
+
+        Args:
+            within: seconds until one must be there.
+            fresh: not one that lay idle: it may have died with the server.
+
+        Raises:
+            DatabaseBusy: none was there in time.
+        """
+        give_up = asyncio.get_running_loop().time() + within
+        try:
+            async with asyncio.timeout_at(give_up):
+                await self._places.acquire()
+        except TimeoutError:
+            raise DatabaseBusy("every connection to the database is in use") from None
+        try:
+            raw = await self._take(give_up, fresh=fresh)
+            try:
+                yield raw
+            except BaseException as error:
+                if not isinstance(error, Exception) or isinstance(error, TimeoutError) or is_lost(error):
+                    raw.terminate()
+                raise
+            finally:
+                self._put_back(raw)
+        finally:
+            self._places.release()
+
+    async def _take(self, give_up: float, *, fresh: bool) -> Any:
+        if fresh:
+            self._drop_idle()
+        while self._idle:
+            raw = self._idle.pop()
+            if not raw.is_closed():
+                return raw
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                async with asyncio.timeout_at(give_up):
+                    return await connect(self.address)
+            except CAUGHT as error:
+                pause = random.uniform(0.05, 0.2)
+                if not is_lost(error) or loop.time() + pause >= give_up:
+                    raise translate(error) from error
+            await asyncio.sleep(pause)
+
+    def _put_back(self, raw: Any) -> None:
+        if self._closed or raw.is_closed() or raw.is_in_transaction():
+            raw.terminate()
+        else:
+            self._idle.append(raw)
+
+    def _drop_idle(self) -> None:
+        for raw in self._idle:
+            raw.terminate()
+        self._idle.clear()
+
+    async def close(self) -> None:
+        """Connections that are in use end when they are put back."""
+        self._closed = True
+        while self._idle:
+            raw = self._idle.pop()
+            try:
+                await raw.close(timeout=1)
+            except CAUGHT:
+                raw.terminate()
