@@ -22,6 +22,7 @@ from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
 from reverie.jobs.queue import Queue
+from reverie.jobs.transport import Broker
 from reverie.jobs.work import Report, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
@@ -223,16 +224,34 @@ def _config_field(one: Mapping[str, JSON]) -> ConfigField:
 
 
 def job_queue(settings: Settings, store: Store, clock: Clock) -> Queue:
-    """The queue on the store's own file."""
+    """The queue on the store's own file.
+
+    Raises:
+        SettingsError: the library of a connection is missing.
+    """
     from reverie.jobs.ledgers.sqlite import SqliteLedger
     from reverie.jobs.transports.database import DatabaseTransport
 
     return Queue(
         SqliteLedger(store.database, clock),
         DatabaseTransport(store.database, settings.data_dir / "wake"),
-        Connections(default=settings.queue_connection),
+        Connections(settings.queue_connections, default=settings.queue_connection),
         clock,
+        job_brokers(settings),
     )
+
+
+def job_brokers(settings: Settings) -> dict[str, Broker]:
+    """The servers that pass on wake-ups, by the name of their connection."""
+    addresses = {one.name: one.address for one in settings.queue_connections if one.address is not None}
+    if not addresses:
+        return {}
+    try:
+        from reverie.jobs.transports.redis import RedisBroker
+    except ImportError as error:
+        needs = f"the queue connection {next(iter(addresses))!r} needs redis-py: pip install 'reverie[redis]'"
+        raise SettingsError([needs]) from error
+    return {name: RedisBroker(name, address) for name, address in addresses.items()}
 
 
 # -- what scripts see
