@@ -1,1 +1,1 @@
-"""Faults on purpose: processes killed and stopped, stores and brokers away, clocks moved. See docs/explanation/reliability.md."""
+"""Faults on purpose: processes killed, stores and brokers away, clocks moved. See docs/explanation/reliability.md."""

@@ -46,7 +46,7 @@ class Sleeper:
 async def main(given: dict[str, object]) -> None:
     place = Place.from_text(str(given["place"]))
     sleeper = Sleeper(EffectFile(Path(str(given["effects"]))))
-    options = WorkerOptions(**given["options"])  # type: ignore[arg-type] - what the stage wrote
+    options = WorkerOptions(**given["options"])  # type: ignore[arg-type]  # what the stage wrote
     async with place.open() as queue:
         worker = Worker(queue, sleeper.perform, options, SystemClock(), on_report=sleeper.report)
         loop = asyncio.get_running_loop()

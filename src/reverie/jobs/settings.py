@@ -83,7 +83,7 @@ def _connection(
 
 def _driver(name: str, fields: Mapping[str, _Text], mistakes: list[str]) -> Driver | None:
     """The one that was given, else the one that the connection is called, else Redis if there is a URL."""
-    standard = next((one.driver for one in STANDARD if one.name == name), None)
+    standard: Driver | None = next((one.driver for one in STANDARD if one.name == name), None)
     if "driver" in fields:
         text, where = fields["driver"].text.strip().lower(), fields["driver"].where
         given = _DRIVERS.get(text)

@@ -12,13 +12,14 @@ from pathlib import Path
 from tests.postgres import database_url
 
 from reverie.clock import Clock
-from reverie.jobs.connections import Connections
+from reverie.jobs.connections import STANDARD, Connections, ConnectionSettings
 from reverie.jobs.ledgers.postgresql import PostgresqlLedger
 from reverie.jobs.ledgers.sqlite import SqliteLedger
 from reverie.jobs.queue import Draft, Queue
 from reverie.jobs.signals import Signals
 from reverie.jobs.transports.database import DatabaseTransport
 from reverie.jobs.transports.postgresql import PostgresqlTransport
+from reverie.jobs.transports.redis import RedisBroker
 from reverie.model import Job
 from reverie.postgresql.database import PostgresqlDatabase
 from reverie.sealing import Sealer
@@ -109,8 +110,14 @@ async def signals_in(folder: Path, clock: Clock) -> AsyncIterator[Signals]:
 
 
 @asynccontextmanager
-async def postgresql_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
-    """The queue in a database that belongs to *folder*; open it twice to have two processes' worth of it."""
+async def postgresql_queue(
+    folder: Path, clock: Clock, broker: ConnectionSettings | None = None
+) -> AsyncIterator[Queue]:
+    """The queue in a database that belongs to *folder*; open it twice to have two processes' worth of it.
+
+    Args:
+        broker: a connection on Redis, in the place of the one of that name.
+    """
     address = folder / "postgresql.url"
     async with AsyncExitStack() as stack:
         if not address.exists():
@@ -120,7 +127,13 @@ async def postgresql_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
         stack.push_async_callback(database.close)
         # The server's clock: it does not jump with the host's.
         ledger = PostgresqlLedger(database, clock, now=clock.monotonic)
-        queue = Queue(ledger, PostgresqlTransport(database, folder / "wake"), Connections(), clock)
+        transport = PostgresqlTransport(database, folder / "wake")
+        if broker is None:
+            queue = Queue(ledger, transport, Connections(), clock)
+        else:
+            assert broker.address is not None
+            brokers = {broker.name: RedisBroker(broker.name, broker.address)}
+            queue = Queue(ledger, transport, Connections([*STANDARD, broker]), clock, brokers)
         stack.push_async_callback(queue.close)
         yield queue
 

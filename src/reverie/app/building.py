@@ -1,0 +1,211 @@
+"""Builds the platform from Settings: everything made once, and wired."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from reverie.app.drivers import job_queue, script_engines, sql_dialects, sql_type
+from reverie.app.seen import StoredScratch, runtime, visible_settings
+from reverie.auth.gate import Auth
+from reverie.clock import Clock, SystemClock
+from reverie.config import Settings
+from reverie.dispatcher import Dispatcher
+from reverie.errors import SettingsError
+from reverie.events.calls import CALL
+from reverie.events.hooks import Hooks
+from reverie.events.queued import Queued
+from reverie.events.runs import ScriptRuns
+from reverie.jobs.measuring import Gauge
+from reverie.jobs.waits import Waits
+from reverie.jobs.watching import JobWatch
+from reverie.model import Caller, Context, Job, Requestor
+from reverie.outgoing import Outgoing
+from reverie.platform import Platform
+from reverie.sealing import Sealer, sealer_for
+from reverie.services.promise import Promises
+from reverie.services.registry import Registry
+from reverie.services.script import ScriptService, service_script
+from reverie.services.sql.service import SqlService
+from reverie.services.system.build import all_types, queue_resources, system_service
+from reverie.services.system.environment import Facts
+from reverie.services.system.script_type import ScriptType
+from reverie.services.system.service_type import script_service
+from reverie.services.user import UserService
+from reverie.store.memory import Memory
+from reverie.store.migrate import is_current
+from reverie.store.opening import open_database
+from reverie.store.store import Store
+
+if TYPE_CHECKING:
+    pass
+
+SIDE_BY_SIDE: Final = 4
+"""Scripts of one language that the API runs at one time; nested ones come on top."""
+OTHERS_SEEN_WITHIN: Final = 0.01
+"""Seconds after which a change of settings that another process made is in force here."""
+LOOK_EVERY: Final = 0.2
+"""Seconds between two looks for the first administrator."""
+
+
+@contextlib.asynccontextmanager
+async def build(
+    settings: Settings, *, scripts: bool = True, side_by_side: int = SIDE_BY_SIDE
+) -> AsyncIterator[Platform]:
+    """The platform, open until the block ends.
+
+    Args:
+        scripts: False where no script will run, so that no child is started.
+        side_by_side: scripts of one language that run at one time.
+
+    Raises:
+        SettingsError: there is no store where the settings say, or it is of another version.
+    """
+    clock = SystemClock()
+    async with contextlib.AsyncExitStack() as stack:
+        store = await stack.enter_async_context(open_store(settings, clock))
+        memory = Memory(store, look_every=OTHERS_SEEN_WITHIN)
+        auth = Auth(memory, store)
+        stack.push_async_callback(auth.close)
+        engines = script_engines(side_by_side)
+        for engine in engines.values():
+            stack.push_async_callback(engine.close)
+        outgoing = Outgoing(settings.script_egress)
+        stack.push_async_callback(outgoing.close)
+        runs = ScriptRuns(
+            engines,
+            outgoing,
+            StoredScratch(store),
+            visible_settings(settings),
+            disabled=frozenset(settings.scripting_disable),
+            isolation=settings.script_isolation,
+        )
+        platform = _wire(settings, clock, store, memory, auth, runs)
+        stack.push_async_callback(platform.queue.close)
+        stack.push_async_callback(platform.watch.close)
+        stack.push_async_callback(platform.waits.close)
+        stack.push_async_callback(platform.registry.close)
+        await platform.look_for_administrator()
+        tasks = [asyncio.create_task(_keep_looking(platform))]
+        if scripts:
+            tasks += [asyncio.create_task(engine.start()) for engine in engines.values()]
+        try:
+            yield platform
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def sealer_of(settings: Settings) -> Sealer:
+    return sealer_for(settings.data_dir, settings.secret_key, settings.secret_key_old)
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
+    if not await asyncio.to_thread(is_current, settings.store):
+        raise SettingsError([f"{settings.store}: there is no store of this version; reverie migrate makes one"])
+    database = open_database(settings.store)
+    try:
+        yield Store(database, sealer_of(settings), clock)
+    finally:
+        await database.close()
+
+
+async def _keep_looking(platform: Platform) -> None:
+    """Another process may make the first administrator."""
+    while not platform.initialised:
+        await platform.clock.sleep(LOOK_EVERY)
+        await platform.look_for_administrator()
+
+
+def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: Auth, runs: ScriptRuns) -> Platform:
+    dialects = sql_dialects(settings)
+    script_types = [
+        ScriptType(name=name, label=one.label, description=one.description, sandboxed=one.sandboxed)
+        for name, one in runs.engines.items()
+    ]
+    types = all_types(
+        [*map(sql_type, dialects.values()), *(script_service(one.name, one.label) for one in script_types)]
+    )
+    # Services, jobs and the dispatcher lead to one another; the callables below close the circle.
+    queue = job_queue(settings, store, clock)
+    # SQLite tells of every commit; another store is looked at.
+    watch = JobWatch(queue, clock, store.database.changes if store.database.dialect == "sqlite" else None)
+    queued = Queued(
+        queue,
+        memory,
+        auth,
+        runs,
+        store.sealer,
+        context_of=lambda caller, job, depth, holds: _context_of_job(dispatcher, caller, job, depth, holds),
+        script_of_service=service_script,
+        answer=lambda request, context: dispatcher.dispatch(request, context),
+    )
+    waits = Waits(store, queue.ledger, clock)
+    promises = Promises(
+        store=store,
+        queue=queue,
+        keeping=queued,
+        watch=watch,
+        waits=waits,
+        find_service=lambda name: registry.find(name),
+    )
+    registry = Registry(
+        memory,
+        {
+            name: lambda record, dialect=dialect: SqlService(record, dialect, dialect.open(record))
+            for name, dialect in dialects.items()
+        }
+        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock)),
+    )
+    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises)
+    registry.add(
+        system_service(
+            store=store,
+            memory=memory,
+            auth=auth,
+            types=types,
+            script_types=script_types,
+            find_service=registry.find,
+            flush=registry.flush,
+            facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs), platform={}),
+            disabled=settings.scripting_disable,
+            extra=queue_resources(store, queue, queued.open, clock),
+        )
+    )
+    registry.add(UserService(auth=auth, memory=memory))
+    return Platform(
+        settings=settings,
+        clock=clock,
+        store=store,
+        memory=memory,
+        auth=auth,
+        runs=runs,
+        queue=queue,
+        queued=queued,
+        watch=watch,
+        waits=waits,
+        registry=registry,
+        dispatcher=dispatcher,
+        types=types,
+        gauge=Gauge(queue, store),
+    )
+
+
+def _context_of_job(
+    dispatcher: Dispatcher, caller: Caller, job: Job, depth: int, holds: Callable[[], bool] | None
+) -> Context:
+    return dispatcher.context(
+        caller,
+        requestor=Requestor.API if job.kind == CALL else Requestor.SCRIPT,
+        depth=depth,
+        hops=job.hops,
+        request_id=job.id,
+        job_id=job.id,
+        trace=job.trace,
+        holds=holds,
+    )
