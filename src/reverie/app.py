@@ -17,11 +17,13 @@ from reverie.clock import Clock, SystemClock
 from reverie.config import Settings
 from reverie.dispatcher import Dispatcher
 from reverie.errors import SettingsError
+from reverie.events.calls import CALL
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
 from reverie.jobs.queue import Queue
+from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
 from reverie.jobs.work import Report, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
@@ -29,6 +31,7 @@ from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.scripting.engine import Engine
 from reverie.sealing import Sealer, secret_from
+from reverie.services.promise import Promises
 from reverie.services.registry import Registry
 from reverie.services.script import ScriptService, service_script
 from reverie.services.sql.dialect import Dialect
@@ -92,6 +95,7 @@ async def build(
         platform = _wire(settings, clock, store, memory, auth, runs)
         stack.push_async_callback(platform.queue.close)
         stack.push_async_callback(platform.watch.close)
+        stack.push_async_callback(platform.waits.close)
         stack.push_async_callback(platform.registry.close)
         await platform.look_for_administrator()
         tasks = [asyncio.create_task(_keep_looking(platform))]
@@ -132,6 +136,16 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         store.sealer,
         context_of=lambda caller, job, depth: _context_of_job(dispatcher, caller, job, depth),
         script_of_service=service_script,
+        answer=lambda request, context: dispatcher.dispatch(request, context),
+    )
+    waits = Waits(store, queue.ledger, clock)
+    promises = Promises(
+        store=store,
+        queue=queue,
+        keeping=queued,
+        watch=watch,
+        waits=waits,
+        find_service=lambda name: registry.find(name),
     )
     registry = Registry(
         memory,
@@ -139,9 +153,9 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             name: lambda record, dialect=dialect: SqlService(record, dialect, dialect.open(record))
             for name, dialect in dialects.items()
         }
-        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, queued, clock)),
+        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock)),
     )
-    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued))
+    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises)
     registry.add(
         system_service(
             store=store,
@@ -167,6 +181,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         queue=queue,
         queued=queued,
         watch=watch,
+        waits=waits,
         registry=registry,
         dispatcher=dispatcher,
         types=types,
@@ -174,9 +189,8 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
 
 
 def _context_of_job(dispatcher: Dispatcher, caller: Caller, job: Job, depth: int) -> Context:
-    return dispatcher.context(
-        caller, requestor=Requestor.SCRIPT, depth=depth, hops=job.hops, request_id=job.id, job_id=job.id
-    )
+    requestor = Requestor.API if job.kind == CALL else Requestor.SCRIPT
+    return dispatcher.context(caller, requestor=requestor, depth=depth, hops=job.hops, request_id=job.id, job_id=job.id)
 
 
 # -- drivers

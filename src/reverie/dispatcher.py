@@ -20,11 +20,18 @@ class Services(Protocol):
         ...
 
 
+class Promises(Protocol):
+    async def instead(self, request: Request, context: Context) -> Response | None:
+        """The answer to a call that its client wants to be made later; None where it is to be made now."""
+        ...
+
+
 class Dispatcher:
-    def __init__(self, auth: Auth, services: Services, hooks: Hooks) -> None:
+    def __init__(self, auth: Auth, services: Services, hooks: Hooks, promises: Promises | None = None) -> None:
         self._auth = auth
         self._services = services
         self._hooks = hooks
+        self._promises = promises
 
     async def answer(self, request: Request, request_id: str) -> Response:
         """Answer a client's call.
@@ -35,7 +42,12 @@ class Dispatcher:
         """
         caller = await self._auth.identify(request)
         self._auth.check(caller, request, Requestor.API)
-        return await self.dispatch(request, self.context(caller, request_id=request_id))
+        context = self.context(caller, request_id=request_id)
+        if "prefer" in request.headers and self._promises is not None:
+            promise = await self._promises.instead(request, context)
+            if promise is not None:
+                return promise
+        return await self.dispatch(request, context)
 
     def context(
         self,

@@ -9,6 +9,7 @@
     ├── MethodNotAllowed 405
     ├── Conflict 409
     ├── TooLarge 413
+    ├── KeyReused 422                       an idempotency key that stands for another call
     ├── LoopDetected 508                    calls nested too deeply, or a chain of jobs too long
     ├── NotSupported 501                    names what is missing
     ├── Unavailable 503                     may carry Retry-After
@@ -108,6 +109,15 @@ class Conflict(ReverieError):
 
 class TooLarge(ReverieError):
     status = 413
+
+
+class KeyReused(ReverieError):
+    """An idempotency key that stands for another call; nothing was done."""
+
+    status = 422
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key was sent with another call before; take a new key for a new call.")
 
 
 class LoopDetected(ReverieError):

@@ -15,6 +15,7 @@ from reverie.errors import BadRequest, Conflict, Forbidden, Unauthorized
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.queue import Queue
+from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
 from reverie.model import ANONYMOUS, JSON, Request, Response
 from reverie.services.registry import Registry
@@ -46,6 +47,7 @@ class Platform:
     queue: Queue
     queued: Queued
     watch: JobWatch
+    waits: Waits
     registry: Registry
     dispatcher: Dispatcher
     types: Mapping[str, ServiceType]

@@ -74,6 +74,15 @@ def response_of(given: JSON) -> Response:
     )
 
 
+def answer_of(outcome: Outcome) -> Response:
+    """What the script of a service answers: what it returned, else the response that it filled."""
+    returned = returned_value(outcome)
+    result: JSON = outcome.event if returned is None else returned
+    if isinstance(result, dict) and result.get("response"):
+        result = result["response"]
+    return response_of(result)
+
+
 def response_after(outcome: Outcome, response: Response) -> Response:
     """The answer with the edits of a post_process script: status, then content with its type, then headers merged."""
     returned = returned_value(outcome)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
 from typing import Final, cast
 
 import structlog
 
 from reverie.auth.lookups import put_lookups
-from reverie.errors import LoopDetected
+from reverie.errors import LoopDetected, ReverieError, Unavailable
+from reverie.events.calls import CALL, event_of, request_of
+from reverie.events.changes import answer_of
 from reverie.events.event import BLANK
 from reverie.events.hooks import script_of
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import QueueOptions, normalise_options
-from reverie.jobs.payload import Packed, about_of, environment_map, pack, unpack
-from reverie.jobs.queue import Draft, Queue
+from reverie.jobs.payload import Packed, PayloadUnreadable, about_of, environment_map, pack, unpack
+from reverie.jobs.promised import Promised
+from reverie.jobs.queue import Draft, Once, Queue
+from reverie.jobs.results import seal_result
 from reverie.jobs.work import Done, Performed, Skipped, Turn
-from reverie.model import JSON, MAX_DEPTH, Caller, Context, Job, Script, is_true
+from reverie.model import JSON, MAX_DEPTH, Caller, Context, Job, Request, Response, Script, is_true
 from reverie.scripting.engine import Outcome
 from reverie.sealing import Sealer
 from reverie.store.memory import Memory
@@ -25,6 +29,8 @@ from reverie.store.records import EventScriptRecord, ServiceRecord
 
 EVENT: Final = "script.event"
 SERVICE: Final = "script.service"
+MOST_NAME: Final = 255
+"""Characters of what a job runs."""
 
 log = structlog.get_logger()
 
@@ -39,6 +45,7 @@ class Queued:
     Args:
         context_of: the surroundings of a job's run, for the caller of its snapshot, at a depth of nesting.
         script_of_service: the script of a script service.
+        answer: makes a call whose caller was let in already; raises ReverieError.
     """
 
     def __init__(
@@ -50,6 +57,7 @@ class Queued:
         *,
         context_of: Callable[[Caller, Job, int], Context],
         script_of_service: Callable[[ServiceRecord], Script],
+        answer: Callable[[Request, Context], Awaitable[Response]],
     ) -> None:
         self._queue = queue
         self._memory = memory
@@ -57,13 +65,14 @@ class Queued:
         self._sealer = sealer
         self._context_of = context_of
         self._script_of_service = script_of_service
+        self._answer = answer
         self._platform = version("reverie")
         self._languages: dict[str, str] = {}
 
     # -- in
 
-    async def keep_event(self, record: EventScriptRecord, event: dict[str, JSON], context: Context) -> Job | None:
-        """Store a job for a queued event script; None where the connection stores nothing.
+    async def keep_event(self, record: EventScriptRecord, event: dict[str, JSON], context: Context) -> Promised:
+        """Store a job for a queued event script.
 
         Raises:
             UnknownConnection, QueueUnavailable
@@ -72,18 +81,38 @@ class Queued:
         name = f"event:{record.name}"
         return await self._keep(EVENT, record.name, name, script_of(record), event, context)
 
-    async def keep_call(self, record: ServiceRecord, event: dict[str, JSON], context: Context) -> Job | None:
-        """Store a job for a queued script service, see `keep_event`."""
+    async def keep_service(
+        self, record: ServiceRecord, event: dict[str, JSON], context: Context, once: Once | None = None
+    ) -> Promised:
+        """Store a job for a call of a queued script service, see `keep_event`. Raises KeyReused too."""
         script = self._script_of_service(record)
-        return await self._keep(SERVICE, f"service:{record.id}", f"service:{record.name}", script, event, context)
+        identifier, name = f"service:{record.id}", f"service:{record.name}"
+        return await self._keep(SERVICE, identifier, name, script, event, context, once)
 
-    async def _keep(
-        self, kind: str, identifier: str, name: str, script: Script, event: dict[str, JSON], context: Context
-    ) -> Job | None:
+    async def keep_call(self, request: Request, context: Context, once: Once | None = None) -> Promised:
+        """Store a job that makes a call later, in the default queue; see `keep_service`."""
+        identifier = f"{CALL}:{request.service}"[:MOST_NAME]
+        return await self._keep(CALL, identifier, identifier, None, event_of(request), context, once)
+
+    async def _keep(  # noqa: PLR0913, RUF100 - what the three kinds differ in
+        self,
+        kind: str,
+        identifier: str,
+        name: str,
+        script: Script | None,
+        event: dict[str, JSON],
+        context: Context,
+        once: Once | None = None,
+    ) -> Promised:
         caller = context.caller
-        options = _options(script, caller)
+        options = QueueOptions() if script is None else _options(script, caller)
         packed = Packed(event=event, caller=caller, environment=await self._environment(script))
-        return await self._queue.push(
+        answers: list[Response | None] = []
+
+        async def run_now(job: Job) -> None:
+            answers.append(await self._run_now(job, context.depth + 1))
+
+        job = await self._queue.push(
             Draft(
                 kind=kind,
                 script=identifier,
@@ -94,13 +123,20 @@ class Queued:
                 delay=options.delay,
                 hops=context.hops + 1,
                 stamp=await self._memory.fresh(),
+                verb=_text_in(event, "method")[:10],
+                service=_text_in(event, "service")[:64],
                 user_id=caller.user_id,
+                role_id=None if caller.role is None else caller.role.id,
                 app_id=caller.app_id,
             ),
-            run_now=lambda job: self._run_now(job, context.depth + 1),
+            run_now=run_now,
+            once=once,
         )
+        return Promised(job=job, response=answers[0] if answers else None)
 
-    async def _environment(self, script: Script) -> dict[str, JSON]:
+    async def _environment(self, script: Script | None) -> dict[str, JSON]:
+        if script is None:
+            return {"platform": self._platform, "config": dict(self._runs.config)}
         return environment_map(
             platform=self._platform,
             language=script.language,
@@ -129,25 +165,52 @@ class Queued:
         return unpack(job.payload, self._sealer, about=about_of(job.kind, job.script))
 
     async def perform(self, turn: Turn) -> Performed:
-        """`Perform`: run a job's script, today's text, as things were when the job was queued."""
+        """`Perform`: run a job's script, today's text, as things were when the job was queued; or make its call."""
+        job = turn.job
+        packed = await self._opened(job)
+        if job.kind == CALL:
+            return await self._make(turn, packed)
         try:
-            script, packed = await self._resolve(turn.job)
+            script = await self._target(job)
         except TargetGone as gone:
             return Skipped(str(gone))
         await turn.begin()
-        context = self._context_of(packed.caller, turn.job, 0)
+        context = self._context_of(packed.caller, job, 0)
         outcome = await self._run(script, packed, context, timeout=turn.timeout or 0.0)
-        return Done(output=outcome.output)
+        if job.kind != SERVICE:
+            return Done(output=outcome.output)
+        return Done(output=outcome.output, result=seal_result(answer_of(outcome), self._sealer, job_id=job.id))
 
-    async def _run_now(self, job: Job, depth: int) -> None:
+    async def _make(self, turn: Turn, packed: Packed) -> Done:
+        """Make the call of a job. Whatever it is answered is its result; only *not now* is a try that failed.
+
+        Raises:
+            PayloadUnreadable, Unavailable
+        """
+        job = turn.job
+        try:
+            request = request_of(packed.event)
+        except (ValueError, KeyError) as error:
+            raise PayloadUnreadable("The stored job holds no call that can be made.") from error
+        await turn.begin()
+        try:
+            response = await self._answer(request, self._context_of(packed.caller, job, 0))
+        except Unavailable:
+            raise
+        except ReverieError as error:
+            response = error.response()
+        return Done(result=seal_result(response, self._sealer, job_id=job.id))
+
+    async def _run_now(self, job: Job, depth: int) -> Response | None:
         """A job of a ``sync`` connection, inside the call that queued it: that call waits, as for a nested one."""
-        script, packed = await self._resolve(job)
-        await self._run(script, packed, self._context_of(packed.caller, job, depth), timeout=None)
+        packed = await self._opened(job)
+        context = self._context_of(packed.caller, job, depth)
+        outcome = await self._run(await self._target(job), packed, context, timeout=None)
+        return answer_of(outcome) if job.kind == SERVICE else None
 
-    async def _resolve(self, job: Job) -> tuple[Script, Packed]:
+    async def _opened(self, job: Job) -> Packed:
         """
         Raises:
-            TargetGone: there is nothing to run any more.
             PayloadUnreadable, LoopDetected: trying again would not help.
         """
         packed = self.open(job)
@@ -155,7 +218,7 @@ class Queued:
             raise LoopDetected(f"LoopDetected: a chain of {job.hops} queued jobs; a script may be queueing itself")
         # A worker must not decide from less than the caller knew when the job was queued.
         await self._memory.fresh(job.stamp)
-        return await self._target(job), packed
+        return packed
 
     async def _run(self, script: Script, packed: Packed, context: Context, *, timeout: float | None) -> Outcome:  # noqa: ASYNC109
         """On the event, caller, lookups and settings of the moment the job was queued."""
@@ -172,6 +235,7 @@ class Queued:
         )
 
     async def _target(self, job: Job) -> Script:
+        """Raises TargetGone: there is nothing to run any more."""
         if job.kind == EVENT:
             record = await self._memory.event_script(job.script)
             if record is None or not record.is_active:
@@ -190,6 +254,12 @@ def _options(script: Script, caller: Caller) -> QueueOptions:
         for name, value in script.config.items()
     }
     return normalise_options(cast("JSON", filled))
+
+
+def _text_in(event: Mapping[str, JSON], name: str) -> str:
+    """What the request of an event says."""
+    request = event.get("request")
+    return str(request.get(name) or "") if isinstance(request, dict) else ""
 
 
 def _wants_log(event: Mapping[str, JSON]) -> bool:

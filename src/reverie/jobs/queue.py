@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from reverie.clock import Clock
-from reverie.errors import LeaseLost, QueueUnavailable
+from reverie.errors import KeyReused, LeaseLost, QueueUnavailable
 from reverie.jobs.connections import Connections
 from reverie.jobs.ids import JobIds
 from reverie.jobs.ledger import Lease, Ledger, Settlement, Swept
@@ -50,6 +50,21 @@ class Draft:
     role_id: int | None = None
     app_id: int | None = None
     trace: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What makes a job only once, however often it is pushed.
+
+    Attributes:
+        key: who pushes, and what he calls it; 64 characters at most.
+        digest: of what is pushed: another one under the same key is a mistake.
+        keep_for: seconds that the key stands for the job.
+    """
+
+    key: str
+    digest: str
+    keep_for: float = DAY
 
 
 class Queue:
@@ -103,16 +118,21 @@ class Queue:
             payload=draft.payload,
         )
 
-    async def push(self, draft: Draft, *, run_now: Callable[[Job], Awaitable[object]] | None = None) -> Job | None:
+    async def push(
+        self, draft: Draft, *, run_now: Callable[[Job], Awaitable[object]] | None = None, once: Once | None = None
+    ) -> Job | None:
         """Keep a job; when this returns it is durable, and a worker is on its way.
 
         A ``sync`` connection has run it when this returns. A ``null`` connection keeps nothing, and returns None.
 
         Args:
             run_now: runs a job of a ``sync`` connection to its end; what it raises reaches who pushed.
+            once: when its key stands for a job already, that one is returned, as far as it is known: with the id of
+                the old and the rest of *draft*.
 
         Raises:
             UnknownConnection, QueueUnavailable
+            KeyReused: the key stands for something else.
             ReverieError: from the run, on a ``sync`` connection; nothing is kept of it then.
         """
         job = self.make(draft)
@@ -120,18 +140,33 @@ class Queue:
             case "null":
                 return None
             case "sync":
-                return await self._push_sync(job, run_now)
+                return await self._push_sync(job, run_now, once)
+            case "database" if once is not None:
+                return await self._push_once(job, once)
             case "database":
                 await self.ledger.create_many([job])
                 await self.announce(job)
                 return job
 
-    async def _push_sync(self, job: Job, run_now: Callable[[Job], Awaitable[object]] | None) -> Job:
+    async def _push_once(self, job: Job, once: Once) -> Job:
+        kept = await self.ledger.create_once(job, key=once.key, digest=once.digest, keep_for=once.keep_for)
+        if kept is None:
+            await self.announce(job)
+            return job
+        if kept.digest != once.digest:
+            raise KeyReused
+        return replace(job, id=kept.job_id)
+
+    async def _push_sync(self, job: Job, run_now: Callable[[Job], Awaitable[object]] | None, once: Once | None) -> Job:
         if run_now is None:
             raise QueueUnavailable(f"The [{job.connection}] queue connection cannot run jobs here.")
         await run_now(job)
         done = replace(job, status=JobStatus.DONE, attempts=1, finished_at=self._clock.now())
-        await self.ledger.create_many([done])
+        if once is None:
+            await self.ledger.create_many([done])
+        else:
+            # It has run; of two at the same moment the second leaves no trace but its effects.
+            await self.ledger.create_once(done, key=once.key, digest=once.digest, keep_for=once.keep_for)
         return done
 
     async def announce(self, *jobs: Job) -> None:

@@ -63,19 +63,31 @@ def skipped(job: Job, reason: str) -> Settlement:
 
 
 def error_map(error: BaseException, *, job: Job) -> dict[str, JSON]:
-    """``{"type", "message", "line", "excerpt", "output"}`` of whatever ended a run; unknown ones are None or empty."""
+    """``{"type", "message", "line", "excerpt", "output"}`` of whatever ended a run; unknown ones are None or empty.
+
+    With ``status_code`` and ``code`` where they are not 500, for who waits for the answer.
+    """
     message = (error.message if isinstance(error, ReverieError) else str(error))[:KEPT_IN_ERROR]
     if isinstance(error, ScriptTimeout) and "timed out" not in message:
         message = f"{job.name} has timed out: {message}"
     if not isinstance(error, ScriptError):
-        return {"type": type(error).__name__, "message": message, "line": None, "excerpt": "", "output": ""}
+        kind = type(error).__name__
+        return {"type": kind, "message": message, "line": None, "excerpt": "", "output": "", **_answered(error)}
     return {
         "type": error.kind or type(error).__name__,
         "message": message,
         "line": error.line,
         "excerpt": error.excerpt[:KEPT_IN_ERROR],
         "output": _tail(error.output, KEPT_IN_ERROR),
+        **_answered(error),
     }
+
+
+def _answered(error: BaseException) -> dict[str, JSON]:
+    """How a call would be answered that ends with this error, if not as usual."""
+    if not isinstance(error, ReverieError) or (error.status == 500 and error.code == 500):
+        return {}
+    return {"status_code": error.status, "code": error.code}
 
 
 def _tail(text: str, most: int) -> str:

@@ -10,11 +10,11 @@ from typing import Protocol, cast
 import msgspec
 
 from reverie.clock import Clock
-from reverie.events.changes import response_of, returned_value
-from reverie.events.event import BLANK, event_map, request_map
+from reverie.events.changes import answer_of
+from reverie.events.event import BLANK, request_map
 from reverie.events.names import VERBS, EventPath, Moment
 from reverie.events.runs import ScriptRuns
-from reverie.model import JSON, Context, Job, Request, Response, Script, is_true
+from reverie.model import JSON, Context, Request, Response, Script, is_true
 from reverie.store.records import ServiceRecord
 
 DEFAULT_TTL = 18000
@@ -23,11 +23,11 @@ MOST_CACHED = 1000
 """Answers kept for one service."""
 
 
-class Keeper(Protocol):
+class Promising(Protocol):
     """Keeps a call for later."""
 
-    async def keep_call(self, record: ServiceRecord, event: dict[str, JSON], context: Context) -> Job | None:
-        """Store the job, durably; None where the connection stores nothing. Raises what the connection raises."""
+    async def for_service(self, record: ServiceRecord, request: Request, context: Context) -> Response:
+        """The answer to a call that was queued. Raises what the connection raises."""
         ...
 
 
@@ -44,15 +44,15 @@ class _Path:
 
 class ScriptService:
     """Args:
-    keeper: where queued calls go.
     runs: how scripts are run.
+    promises: where queued calls go.
     """
 
-    def __init__(self, record: ServiceRecord, runs: ScriptRuns, keeper: Keeper, clock: Clock) -> None:
+    def __init__(self, record: ServiceRecord, runs: ScriptRuns, promises: Promising, clock: Clock) -> None:
         self.name = record.name
         self._record = record
         self._runs = runs
-        self._keeper = keeper
+        self._promises = promises
         self._clock = clock
         self._paths = _documented_paths(record)
         self._cache: dict[str, tuple[float, Response]] = {}
@@ -62,8 +62,8 @@ class ScriptService:
         if is_true(request.parameters.get("as_access_list")) and not config.get("implements_access_list"):
             return Response(content={"resource": list(await self.access_list())})
         self._runs.check(self._record.type)
-        if config.get("queued"):
-            return await self._later(request, context)
+        if self.queues:
+            return await self._promises.for_service(self._record, request, context)
         key = self._cache_key(request)
         if key and (kept := self._cache.get(key)) and kept[0] > self._clock.monotonic():
             return kept[1]
@@ -75,22 +75,15 @@ class ScriptService:
             self._cache[key] = (self._clock.monotonic() + seconds, response)
         return response
 
-    async def _later(self, request: Request, context: Context) -> Response:
-        """202, with the job's address: the contract fixes the body, so what is ours travels in headers."""
-        event = event_map(request.resource.rstrip("/"), request, None, to_keep=True)
-        job = await self._keeper.keep_call(self._record, event, context)
-        headers = {} if job is None else {"Location": f"/api/v2/system/job/{job.id}", "X-Reverie-Job": job.id}
-        return Response(status=202, content={"success": True}, headers=headers)
+    @property
+    def queues(self) -> bool:
+        """Whether calls are kept for later."""
+        return bool(self._record.config.get("queued"))
 
     async def _now(self, request: Request, context: Context) -> Response:
         event = service_event(request.resource.rstrip("/"), request_map(request))
         wanted = is_true(request.parameters.get("log_output", True))
-        outcome = await self._runs.run(service_script(self._record), event, context, log_output=wanted)
-        returned = returned_value(outcome)
-        result: JSON = outcome.event if returned is None else returned
-        if isinstance(result, dict) and result.get("response"):
-            result = result["response"]
-        return response_of(result)
+        return answer_of(await self._runs.run(service_script(self._record), event, context, log_output=wanted))
 
     def _cache_key(self, request: Request) -> str:
         if request.method != "GET" or not self._record.config.get("cache_enabled"):

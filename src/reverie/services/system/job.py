@@ -105,10 +105,11 @@ class JobResource:
         session = session_map(packed.caller)
         session.pop("api_key")
         session.pop("session_token")
+        request, response = packed.event.get("request"), packed.event.get("response")
         return {
             "environment": {**packed.environment, "session": session},
-            "request": without_credentials(packed.event.get("request")),
-            "response": packed.event.get("response"),
+            "request": without_credentials(request),
+            "response": _without_body(response, "content") if is_confidential(request) else response,
         }
 
 
@@ -137,7 +138,18 @@ def without_credentials(request: JSON) -> JSON:
     shown["headers"] = _masked(request.get("headers"), _CREDENTIALS)
     for name in ("parameters", "payload"):
         shown[name] = _masked(request.get(name), ("api_key", "session_token"))
-    return shown
+    return _without_body(shown, "payload", "content") if is_confidential(request) else shown
+
+
+def is_confidential(request: JSON) -> bool:
+    """Whether what was sent and answered may hold passwords, tokens and secret settings of the platform itself."""
+    return isinstance(request, dict) and request.get("service") in ("system", "user")
+
+
+def _without_body(values: JSON, *names: str) -> JSON:
+    if not isinstance(values, dict):
+        return values
+    return {name: MASK if name in names and value else value for name, value in values.items()}
 
 
 def _masked(values: JSON, names: tuple[str, ...]) -> JSON:
