@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -205,6 +206,15 @@ def test_every_body_reaches_a_call_that_is_made_later(once: Server, body: bytes)
 )
 def test_what_looks_after_jobs_and_sessions_is_answered_at_once(once: Server, path: str) -> None:
     assert once.as_admin("GET", path, Prefer=ASYNC).status == 200
+
+
+def test_where_nothing_would_be_made_later_the_call_is_made_at_once(data: Path) -> None:
+    with running(data, REVERIE_QUEUE_CONNECTION="null", REVERIE_WORKERS="0") as nothing_kept:
+        answer = nothing_kept.as_admin("GET", "/api/v2/system/role", Prefer=ASYNC)
+        assert (answer.status, answer.json) == (200, nothing_kept.as_admin("GET", "/api/v2/system/role").json)
+        with script_service(nothing_kept, "v8js", "1;") as service:
+            kept = nothing_kept.as_admin("POST", service.path, Prefer="wait=5", Idempotency_Key="k")
+            assert (kept.status, "location" in kept.headers) == (202, False)
 
 
 def test_what_was_sent_to_the_platform_itself_is_not_shown_by_the_job(once: Server) -> None:

@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy import func, select
 
 from reverie.clock import Clock
+from reverie.database import DatabaseError
 from reverie.errors import Unavailable
 from reverie.jobs.ledger import Ledger, Rate
 from reverie.model import JobStatus
@@ -123,8 +124,8 @@ class Waits:
             speed = await measure(self._ledger, now)
             took = self._clock.monotonic() - began
             self._figures = _Figures(waiting, speed, self._clock.monotonic() + max(LOOK_EVERY, took * SHARE))
-        except Unavailable as error:
-            log.warning("queue.wait_unknown", cause=error.message)
+        except (Unavailable, DatabaseError) as error:
+            log.warning("queue.wait_unknown", cause=str(error))
             self._figures.until = self._clock.monotonic() + LOOK_EVERY
         finally:
             self._look = None

@@ -100,10 +100,8 @@ class Promises:
             return None
         if known.digest != once.digest:
             raise KeyReused
-        try:
-            return Promised(job=await self.queue.ledger.get(known.job_id))
-        except NotFound:
-            return None
+        found = await self.queue.ledger.get_many([known.job_id])
+        return Promised(job=found[0]) if found else None
 
     # -- out
 

@@ -229,6 +229,20 @@ async def test_many_are_changed_by_ids_by_filter_and_by_a_list(stage: Stage) -> 
     assert [await stage.status(job) for job in (first, second, third)] == ["waiting", "cancelled", "cancelled"]
 
 
+async def test_many_are_changed_and_forgotten_by_the_parameters_with_a_name_of_their_own(stage: Stage) -> None:
+    slow, other = await stage.failed(queue="slow"), await stage.failed()
+
+    retried = await stage.ask("PATCH", "job", {"action": "retry"}, status="failed", queue="slow")
+    assert retried.content == {"resource": [{"id": slow.id}]}
+    assert [await stage.status(job) for job in (slow, other)] == ["waiting", "failed"]
+    listed: JSON = {"resource": [{"id": slow.id, "priority": 3}]}
+    assert (await stage.ask("PATCH", "job", listed, queue="slow")).content == {"resource": [{"id": slow.id}]}
+    assert (await stage.ask("PATCH", "job", {"action": "retry"})).status == 400, "it names no job"
+    assert (await stage.ask("DELETE", "job", status="failed")).content == {"resource": [{"id": other.id}]}
+    assert (await stage.ask("DELETE", "job", status="waiting")).status == 400
+    assert await stage.status(slow) == "waiting"
+
+
 async def test_a_batch_stops_at_what_cannot_be_unless_it_shall_go_on(stage: Stage) -> None:
     good, bad, last = await stage.failed(), await stage.done(), await stage.failed()
     named = f"{good.id},{bad.id},{last.id}"

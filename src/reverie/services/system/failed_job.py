@@ -46,7 +46,7 @@ class FailedJobs:
             job_rows.has_status(JobStatus.FAILED, self.clock.now()),
             job_rows.TABLE.c.connection.not_in(inside),
         ]
-        return await FailedRecords(self.store, self.queue, self.clock, context.caller, narrow).handle(
+        return await FailedRecords(self.store, self.queue, self.clock, context.caller, narrow=narrow).handle(
             request, context, path
         )
 

@@ -59,10 +59,10 @@ class JobResource:
     def _records(self, request: Request, caller: Caller) -> JobRecords:
         """Those that the parameters with a name of their own leave."""
         asked = request.parameters
-        narrow = [TABLE.c[name] == str(asked[name]) for name in ("connection", "queue", "script") if asked.get(name)]
+        named = [TABLE.c[name] == str(asked[name]) for name in ("connection", "queue", "script") if asked.get(name)]
         if status := asked.get("status"):
-            narrow.append(has_status(status_of(status), self.clock.now()))
-        return JobRecords(self.store, self.queue, self.clock, caller, narrow)
+            named.append(has_status(status_of(status), self.clock.now()))
+        return JobRecords(self.store, self.queue, self.clock, caller, asked=named)
 
     async def _job(self, job_id: str, caller: Caller) -> Job:
         """

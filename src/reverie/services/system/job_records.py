@@ -19,7 +19,7 @@ from reverie.jobs.ledger import ENDED
 from reverie.jobs.queue import Queue
 from reverie.model import JSON, Caller, Context, Job, JobStatus, Request, Response
 from reverie.services.system import job_rows
-from reverie.services.system.batch import Failed, Mode, finish
+from reverie.services.system.batch import Failed, Mode, finish, mode_of, records_of
 from reverie.services.system.criteria import Criteria, parameter, read_criteria
 from reverie.services.system.fields import Field
 from reverie.services.system.records import NOTHING_TO_DELETE, Change, Records, plain, unfailed
@@ -62,7 +62,8 @@ class JobRecords(Records):
     """One call about jobs: made for its caller, and for what its parameters leave.
 
     Args:
-        narrow: jobs that the call is about, beside what the caller may see.
+        narrow: jobs that the resource is about, beside what the caller may see.
+        asked: jobs that the call's own parameters leave; in a call that names none otherwise they are those it is for.
     """
 
     name = "job"
@@ -70,13 +71,21 @@ class JobRecords(Records):
     fields: ClassVar[tuple[Field, ...]] = job_rows.JOB_FIELDS
 
     def __init__(
-        self, store: Store, queue: Queue, clock: Clock, caller: Caller, narrow: Sequence[ColumnElement[bool]] = ()
+        self,
+        store: Store,
+        queue: Queue,
+        clock: Clock,
+        caller: Caller,
+        *,
+        narrow: Sequence[ColumnElement[bool]] = (),
+        asked: Sequence[ColumnElement[bool]] = (),
     ) -> None:
         super().__init__(store)
         self.queue = queue
         self.now = clock.now()
         self._deeds: dict[Wanted, Deed] = {}
-        self.narrow = [*narrow, *(one for one in (job_rows.visible(caller),) if one is not None)]
+        self.asked = and_(*asked) if asked else None
+        self.narrow = [*narrow, *asked, *(one for one in (job_rows.visible(caller),) if one is not None)]
 
     async def handle(self, request: Request, context: Context, path: list[str]) -> Response:
         if request.method == "GET":
@@ -128,6 +137,13 @@ class JobRecords(Records):
         wanted_of(sent)
         return sent
 
+    async def changes(self, request: Request, criteria: Criteria, mode: Mode) -> list[Change | Failed]:
+        named = any(isinstance(item, dict) and self.key in item for item in records_of(request))
+        return await super().changes(request, criteria if named else self.asked_for(criteria), mode)
+
+    def asked_for(self, criteria: Criteria) -> Criteria:
+        return criteria if criteria.where is not None else replace(criteria, where=self.asked)
+
     async def change_all(
         self, changes: Sequence[Change | Failed], request: Request, context: Context, mode: Mode, *, batch: bool = False
     ) -> list[JSON]:
@@ -172,9 +188,13 @@ class JobRecords(Records):
     async def delete_many(self, request: Request, context: Context) -> Response:
         criteria = self.criteria(request)
         if criteria.ids is None and criteria.where is None and not request.payload:
-            if not flag(request, "force"):
+            if self.asked is None and not flag(request, "force"):
                 raise BadRequest(NOTHING_TO_DELETE)
-            self.narrow.append(self.table.c.finished_at.is_not(None))
+            if flag(request, "force"):
+                self.narrow.append(self.table.c.finished_at.is_not(None))
+            doomed = await self.keys(self.conditions(None))
+            gone = await self.delete_all(doomed, criteria, context, mode_of(request), batch=True)
+            return Response(content={"resource": gone})
         return await super().delete_many(request, context)
 
     async def delete_all(
