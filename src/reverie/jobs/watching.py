@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+import math
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from typing import Final
 
 from reverie.clock import Clock
@@ -20,6 +21,8 @@ LOOK_EVERY: Final = 0.1
 """Seconds between two looks at one that cannot."""
 LOOK_ANYWAY: Final = 1.0
 """Seconds after which there is a look in any case: that a delayed job has become due is no change in the store."""
+PATIENCE: Final = 2.0
+"""Seconds that one look may take."""
 
 
 class _Waiter:
@@ -27,19 +30,21 @@ class _Waiter:
 
     Attributes:
         job: as it was last seen; None once it is gone.
-        moved: set when it is another than the waiter took.
+        until: when, in monotonic seconds, it wakes although nothing moved.
+        woken: set when it may go on.
     """
 
-    __slots__ = ("job", "moved")
+    __slots__ = ("job", "until", "woken")
 
     def __init__(self, job: Job) -> None:
         self.job: Job | None = job
-        self.moved = asyncio.Event()
+        self.until = math.inf
+        self.woken = asyncio.Event()
 
     def see(self, job: Job | None) -> None:
         if _mark(job) != _mark(self.job):
             self.job = job
-            self.moved.set()
+            self.woken.set()
 
 
 class JobWatch:
@@ -72,34 +77,51 @@ class JobWatch:
             NotFound: there is none, or no more.
             QueueUnavailable: the store could not be reached at the beginning.
         """
-        async with contextlib.aclosing(self.moves(job_id)) as moves:
-            return await self._within(_last(moves), seconds)
+        async with aclosing(self.moves(job_id, seconds=seconds)) as moves:
+            async for job in moves:
+                if job.status in ENDED:
+                    return job
+        return None
 
-    async def moved(self, job: Job, seconds: float) -> Job:
-        """The job once it differs from *job*, without payload; *job* itself when it has not moved within the time.
+    async def moved(self, known: Job, seconds: float) -> Job:
+        """The job, without payload, once it differs from *known*; *known* itself when it has not within the time.
 
         Raises:
             NotFound, QueueUnavailable: as from `ended`.
         """
-        async with contextlib.aclosing(self.moves(job.id)) as moves:
-            return await self._within(_other(moves, job), seconds) or job
+        async with aclosing(self.moves(known.id, seconds=seconds)) as moves:
+            async for job in moves:
+                if _mark(job) != _mark(known):
+                    return job
+        return known
 
-    async def moves(self, job_id: str) -> AsyncGenerator[Job, None]:
+    async def look(self, job_id: str) -> Job:
+        """The job as it is now, without payload. Raises NotFound, QueueUnavailable."""
+        for job in await self._queue.ledger.get_many([job_id]):
+            return job
+        raise NotFound(f"There is no job {job_id!r}.")
+
+    async def moves(
+        self, job_id: str, *, seconds: float = math.inf, again: float = math.inf
+    ) -> AsyncGenerator[Job, None]:
         """The job as it is, then at each change of status, counters, priority or due time; ends after its end.
 
-        Without payload. To be closed by who leaves early. Ends after `stop` too.
+        Without payload. To be closed by who leaves early. `stop` ends it too.
+
+        Args:
+            seconds: it ends after this long in any case.
+            again: without a move the job comes again after this long.
 
         Raises:
             NotFound: there is none, or no more.
             QueueUnavailable: the store could not be reached at the beginning.
         """
-        found = await self._queue.ledger.get_many([job_id])
-        if not found:
-            raise NotFound(f"There is no job {job_id!r}.")
-        if found[0].status in ENDED:
-            yield found[0]
+        found = await self.look(job_id)
+        if found.status in ENDED:
+            yield found
             return
-        waiter = _Waiter(found[0])
+        now = self._clock.monotonic
+        waiter, end = _Waiter(found), now() + seconds
         self._waiters.setdefault(job_id, set()).add(waiter)
         # What happened since that look is found by the next one, whatever the store says about changes.
         self._anew = True
@@ -107,12 +129,14 @@ class JobWatch:
         try:
             while (job := waiter.job) is not None:
                 yield job
-                if job.status in ENDED or self._stopped:
+                if job.status in ENDED:
                     return
-                await waiter.moved.wait()
-                waiter.moved.clear()
-                if self._stopped:
+                waiter.until = min(now() + again, end)
+                if not self._stopped:
+                    await waiter.woken.wait()
+                if self._stopped or (now() >= end and waiter.job is job):
                     return
+                waiter.woken.clear()
             raise NotFound(f"There is no job {job_id!r} any more.")
         finally:
             self._leave(job_id, waiter)
@@ -121,7 +145,7 @@ class JobWatch:
         """Let everybody who waits go, now and from now on."""
         self._stopped = True
         for waiter in self._everybody():
-            waiter.moved.set()
+            waiter.woken.set()
 
     async def close(self) -> None:
         """`stop`, and look no more. Twice does nothing."""
@@ -148,19 +172,23 @@ class JobWatch:
 
     async def _keep_looking(self) -> None:
         state: int | None = None
-        looked_at = self._clock.monotonic()
-        while self._waiters:
+        look_at, away = self._clock.monotonic(), False
+        while True:
             await self._clock.sleep(ASK_EVERY if self._changes else LOOK_EVERY)
+            if not self._waiters:
+                return
             now = self._clock.monotonic()
             # Asked before the look: a change between the two is looked at twice rather than never.
             asked = self._ask()
-            if self._anew or asked is None or asked != state or now - looked_at >= LOOK_ANYWAY:
-                state, looked_at, self._anew = asked, now, False
-                if not await self._look():
-                    await self._clock.sleep(LOOK_ANYWAY)
-                    self._anew = True
+            moved = self._anew or asked is None or asked != state
+            if now >= look_at or (moved and not away):
+                state, self._anew = asked, False
+                away = not await self._look()
+                look_at = now + LOOK_ANYWAY
+            self._wake()
 
     def _ask(self) -> int | None:
+        """A number that another than last time makes a look worth while."""
         try:
             return self._changes() if self._changes else None
         except DatabaseError:
@@ -170,31 +198,21 @@ class JobWatch:
         """One query for everybody; False when the store could not be reached."""
         # Who comes during the query has looked later than it, and must not be told what was before.
         asking = {job_id: list(waiters) for job_id, waiters in self._waiters.items()}
-        if not asking:
-            return True
         try:
-            jobs = {job.id: job for job in await self._queue.ledger.get_many(list(asking))}
-        except QueueUnavailable:
+            async with asyncio.timeout(PATIENCE):
+                jobs = {job.id: job for job in await self._queue.ledger.get_many(list(asking))}
+        except (QueueUnavailable, TimeoutError):
             return False
         for job_id, waiters in asking.items():
             for waiter in waiters:
                 waiter.see(jobs.get(job_id))
         return True
 
-    async def _within(self, wanted: asyncio.Task[Job | None], seconds: float) -> Job | None:
-        """What *wanted* gives, or None after some seconds; nothing goes on afterwards."""
-        timer: asyncio.Task[Job | None] = asyncio.create_task(self._nothing_after(seconds))
-        try:
-            await asyncio.wait({wanted, timer}, return_when=asyncio.FIRST_COMPLETED)
-            return wanted.result() if wanted.done() else None
-        finally:
-            timer.cancel()
-            wanted.cancel()
-            await asyncio.gather(timer, wanted, return_exceptions=True)
-
-    async def _nothing_after(self, seconds: float) -> Job | None:
-        await self._clock.sleep(seconds)
-        return None
+    def _wake(self) -> None:
+        now = self._clock.monotonic()
+        for waiter in self._everybody():
+            if waiter.until <= now:
+                waiter.woken.set()
 
 
 def _mark(job: Job | None) -> object:
@@ -202,23 +220,3 @@ def _mark(job: Job | None) -> object:
     if job is None:
         return None
     return (job.status, job.attempts, job.crashes, job.epoch, job.priority, job.due_at)
-
-
-def _last(moves: AsyncIterator[Job]) -> asyncio.Task[Job | None]:
-    async def last() -> Job | None:
-        async for job in moves:
-            if job.status in ENDED:
-                return job
-        return None
-
-    return asyncio.create_task(last())
-
-
-def _other(moves: AsyncIterator[Job], known: Job) -> asyncio.Task[Job | None]:
-    async def other() -> Job | None:
-        async for job in moves:
-            if _mark(job) != _mark(known):
-                return job
-        return None
-
-    return asyncio.create_task(other())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
-from tests.unit.jobs.scene import MovingClock, draft, push
+from tests.unit.jobs.scene import NOON, MovingClock, draft, push
 
 from reverie.errors import NotFound, QueueUnavailable
 from reverie.jobs.connections import Connections
@@ -223,6 +223,20 @@ async def test_who_waits_for_a_move_in_vain_gets_back_what_he_knew(
     await pass_time(clock, 1.1, 0.1)
 
     assert waiting.result() is known
+
+
+async def test_a_job_that_stays_as_it_is_comes_again_after_a_while(
+    queue: Queue, watch: JobWatch, clock: MovingClock
+) -> None:
+    pushed = await push(queue, draft())
+
+    async def follow() -> list[float]:
+        return [clock.monotonic() - NOON async for _ in watch.moves(pushed.id, seconds=35, again=15)]
+
+    following = await begun(follow())
+    await pass_time(clock, 36, 0.5)
+
+    assert following.result() == pytest.approx([0, 15, 30], abs=0.6)
 
 
 # -- cost
