@@ -225,8 +225,8 @@ class Job:
 
     Attributes:
         id: a UUID, time-ordered (version 7), so ids sort by age.
-        kind: ``script.event`` or ``script.service``.
-        script: event script name, or ``service:<id>``.
+        kind: ``script.event``, ``script.service`` or ``call``.
+        script: event script name, ``service:<id>``, or ``call:<service>``.
         name: for people, such as ``service:queued_script``.
         delay: due this long after it was queued, and between tries; None means the worker's back-off decides.
         tries: most attempts; None means the worker decides; 0 for ever.

@@ -2,7 +2,7 @@
 
     sealed( kind of body, 1 byte: "j" or "z" | JSON, or JSON under zlib )
     JSON: {"status": 200, "headers": {...}, "content_type": null, "content": ...} with "base64": true for bytes,
-          or {"too_large": bytes of that JSON}
+          or {"too_large": bytes of that JSON}, or {"too_deep": true}
 
 The seal is bound to the job, so that no answer can be moved to another.
 """
@@ -22,12 +22,16 @@ from reverie.sealing import Sealer, Unsealable
 
 LARGEST: Final = 1024 * 1024
 """Bytes of an answer as JSON; of a larger one only its size is kept."""
+TOO_DEEP: Final = "The answer is nested too deeply to be kept."
 COMPRESSED_FROM: Final = 64 * 1024
 _PLAIN, _ZLIB = b"j", b"z"
 
 
 def seal_result(response: Response, sealer: Sealer, *, job_id: str) -> bytes:
-    text = _encode(_map_of(response))
+    try:
+        text = _encode(_map_of(response))
+    except RecursionError:
+        text = _encode({"too_deep": True})
     if len(text) > LARGEST:
         text = _encode({"too_large": len(text)})
     body = _PLAIN + text if len(text) <= COMPRESSED_FROM else _ZLIB + zlib.compress(text, 1)
@@ -45,6 +49,10 @@ def open_result(sealed: bytes, sealer: Sealer, *, job_id: str) -> Response:
         stored: dict[str, Any] = json.loads(zlib.decompress(body[1:]) if body[:1] == _ZLIB else body[1:])
     except (Unsealable, zlib.error, ValueError) as error:
         raise NotFound("The answer cannot be opened any more; it was sealed under another secret key.") from error
+    except RecursionError as error:
+        raise NotFound(TOO_DEEP) from error
+    if "too_deep" in stored:
+        raise NotFound(TOO_DEEP)
     if "too_large" in stored:
         raise NotFound(
             f"The answer had {stored['too_large']} bytes; of a job no more than {LARGEST} are kept. "

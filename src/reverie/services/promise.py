@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
-from reverie.errors import Conflict, KeyReused, NotFound, ReverieError
+from reverie.errors import Conflict, KeyReused, NotFound, ReverieError, Unavailable
 from reverie.events.event import event_map
 from reverie.jobs.promised import Promised
 from reverie.jobs.queue import Once, Queue
@@ -19,6 +19,7 @@ from reverie.jobs.results import open_result
 from reverie.jobs.waits import Waits
 from reverie.model import JSON, Context, Job, JobStatus, Request, Requestor, Response
 from reverie.services.preferences import once_of, preferences, seconds_to_wait
+from reverie.services.script import ScriptService
 from reverie.services.service import Service
 from reverie.store.job_keys import find_key
 from reverie.store.records import ServiceRecord
@@ -83,7 +84,8 @@ class Promises:
         """
         if ASYNC not in preferences(request.headers) or not may_wait(request):
             return None
-        if getattr(await self.find_service(request.service), "queues", False):
+        service = await self.find_service(request.service)
+        if isinstance(service, ScriptService) and service.queues:
             return None  # its calls are queued in any case, as its script says
         if self.queue.connections.find(None).driver in ("sync", "null"):
             return None  # nothing would be made later
@@ -130,7 +132,10 @@ class Promises:
         return max(1, math.ceil(later + await self.waits.of(job.connection, job.queue)))
 
     async def _in_time(self, job: Job, seconds: float) -> Response | None:
-        """How the job ended, as an answer; None when it has not, or its answer was not kept."""
+        """How the job ended, as an answer; None when it has not, or its answer was not kept, or nobody can tell.
+
+        The job is stored: whatever goes wrong here is no reason to send the call again.
+        """
         try:
             ended = await self.watch.ended(job.id, seconds)
             if ended is None:
@@ -139,7 +144,7 @@ class Promises:
                 return failure(ended).response()
             sealed = await self.queue.ledger.result(job.id)
             return None if sealed is None else open_result(sealed, self.store.sealer, job_id=job.id)
-        except NotFound:
+        except (NotFound, Unavailable):
             return None
 
 

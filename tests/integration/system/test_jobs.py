@@ -265,9 +265,10 @@ async def test_two_thousand_jobs_are_changed_in_one_call(stage: Stage) -> None:
     jobs = [stage.queue.make(DRAFT) for _ in range(2000)]
     await stage.queue.ledger.create_many(jobs)
 
-    answer = await stage.ask("PATCH", "job", {"action": "cancel"}, filter="status='waiting'")
+    answer = await stage.ask("PATCH", "job", {"action": "cancel"}, filter="status='waiting'", fields="id,status")
 
     assert len(at(answer, "resource")) == 2000
+    assert {entry["status"] for entry in at(answer, "resource")} == {"cancelled"}
     assert (await stage.ask("GET", "job", status="cancelled", count_only="true")).content == 2000
 
 

@@ -183,6 +183,13 @@ class JobRecords(Records):
     async def prioritise(self, ids: list[str], priority: int) -> set[str]:
         return {job.id for job in await self.queue.ledger.prioritise(ids, priority)}
 
+    async def reread(self, done: Sequence[JSON], criteria: Criteria) -> list[JSON]:
+        """In pieces: no database takes any number of values in one statement."""
+        found: list[JSON] = []
+        for start in range(0, len(done), AT_ONCE):
+            found += await super().reread(done[start : start + AT_ONCE], criteria)
+        return found
+
     # -- forgetting
 
     async def delete_many(self, request: Request, context: Context) -> Response:
