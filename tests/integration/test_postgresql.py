@@ -1,4 +1,4 @@
-"""PostgreSQL's own business: connections that die, servers that are away, poolers, two processes."""
+"""PostgreSQL's own business: connections that die, servers that are away, poolers, migrations."""
 
 from __future__ import annotations
 
@@ -12,66 +12,22 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from reverie.clock import SystemClock
 from reverie.database import Connection, DatabaseBusy, Refusal
 from reverie.errors import QueueUnavailable, SettingsError
-from reverie.jobs.connections import Connections
-from reverie.jobs.ledger import JobFilter, Lease
-from reverie.jobs.ledgers.postgresql import PostgresqlLedger
-from reverie.jobs.queue import Queue
-from reverie.jobs.transports.postgresql import PostgresqlTransport
-from reverie.postgresql.database import LOOK_DEAF, PostgresqlDatabase
+from reverie.jobs.ledger import JobFilter
+from reverie.postgresql.database import PostgresqlDatabase
 from reverie.store.migrate import is_current, migrate, newest, version_of
 from tests.acceptance.server import free_port, wait_for
+from tests.integration.scene import one, opened
 from tests.postgres import PostgresServer, postgres_server, shared_server
 from tests.unit.jobs.scene import draft, push
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    """One that may be stopped; the session's own goes on."""
-    with postgres_server() as started:
-        yield started
-
-
-@pytest.fixture
-def name(server: PostgresServer) -> str:
-    return server.new_database()
-
-
-@contextlib.asynccontextmanager
-async def opened(url: str, folder: Path) -> AsyncIterator[Queue]:
-    """The queue by the server's own clock."""
-    database = PostgresqlDatabase(url)
-    queue = Queue(
-        PostgresqlLedger(database, SystemClock()),
-        PostgresqlTransport(database, folder / "wake"),
-        Connections(),
-        SystemClock(),
-    )
-    try:
-        yield queue
-    finally:
-        await queue.close()
-        await database.close()
-
-
-@pytest.fixture
-async def database(server: PostgresServer, name: str) -> AsyncIterator[PostgresqlDatabase]:
-    database = PostgresqlDatabase(server.url(name))
-    yield database
-    await database.close()
-
-
-async def one(connection: Connection) -> object:
-    return (await connection.fetch("SELECT 1"))[0][0]
 
 
 # -- connections that die
@@ -271,166 +227,6 @@ async def test_a_full_server_counts_as_away(tmp_path: Path) -> None:
             for other in others:
                 await other.close()
             await push(queue, draft())
-
-
-# -- changes and wake-ups
-
-
-async def test_a_change_of_settings_is_heard_by_other_processes(server: PostgresServer, name: str) -> None:
-    here, there = PostgresqlDatabase(server.url(name)), PostgresqlDatabase(server.url(name))
-    assert await here.read(one) == 1
-    here.changes()
-    await _hearing(here)
-    before = here.changes()
-
-    async def change(connection: Connection) -> None:
-        await connection.execute("UPDATE settings_version SET version = version + 1")
-
-    await there.write(change)
-    began = time.monotonic()
-    while here._moves == before:
-        assert time.monotonic() - began < LOOK_DEAF
-        await asyncio.sleep(0.001)
-    await here.close()
-    await there.close()
-
-
-async def _hearing(database: PostgresqlDatabase) -> None:
-    for _ in range(500):
-        if database._listener.hears:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never listened")
-
-
-async def test_without_notifications_changes_are_looked_for(server: PostgresServer, name: str) -> None:
-    database = PostgresqlDatabase(server.url(name, pooler="transaction"))
-    before = database.changes()
-    await asyncio.sleep(LOOK_DEAF + 0.01)
-
-    assert database.changes() != before
-    await database.close()
-
-
-async def test_a_worker_of_another_host_is_woken_and_again_after_its_connection_was_lost(
-    server: PostgresServer, name: str, tmp_path: Path
-) -> None:
-    async with opened(server.url(name), tmp_path / "one") as one, opened(server.url(name), tmp_path / "two") as two:
-        await two.transport.join("w")
-        await _hearing(two.transport._database)  # type: ignore[attr-defined]  # the driver's own
-        await asyncio.wait_for(two.transport.wait(), 5)
-
-        for _ in range(2):
-            waiting = asyncio.create_task(two.transport.wait())
-            await asyncio.sleep(0.05)
-            assert not waiting.done()
-            await push(one, draft())
-            await asyncio.wait_for(waiting, 2)
-
-            await asyncio.to_thread(server.kill_backends, name)
-            await asyncio.wait_for(two.transport.wait(), 5)  # it may have missed something
-
-
-async def test_a_thousand_announcements_are_few_notifications(
-    server: PostgresServer, name: str, tmp_path: Path
-) -> None:
-    heard = 0
-
-    def count() -> None:
-        nonlocal heard
-        heard += 1
-
-    listening = PostgresqlDatabase(server.url(name))
-    await listening.read(one)
-    listening.listen("reverie_queue", count)
-    await _hearing(listening)
-    heard = 0
-    async with opened(server.url(name), tmp_path) as queue:
-        began = time.monotonic()
-        for _ in range(1000):
-            await queue.transport.announce("database", "default")
-            await asyncio.sleep(0)
-        await asyncio.sleep(0.3)
-        seconds = time.monotonic() - began
-
-    assert 2 <= heard <= 2 + seconds * 20
-    await listening.close()
-
-
-# -- the server's clock
-
-
-async def test_hosts_whose_clocks_differ_agree_on_what_is_due(
-    server: PostgresServer, name: str, tmp_path: Path
-) -> None:
-    class Fast(SystemClock):
-        def now(self) -> float:
-            return super().now() + 3600
-
-    database = PostgresqlDatabase(server.url(name))
-    ahead = Queue(
-        PostgresqlLedger(database, Fast()), PostgresqlTransport(database, tmp_path / "ahead"), Connections(), Fast()
-    )
-    async with opened(server.url(name), tmp_path) as queue:
-        await push(ahead, draft("now"))
-        await push(ahead, draft("later", delay=60))
-
-        assert [job.name for job in await queue.claim(worker="a", limit=9)] == ["now"]
-        [later] = await queue.ledger.find(JobFilter(queue="default"), limit=1)
-        assert abs(later.due_at - time.time() - 60) < 5
-        assert "clocks" in {one.subject for one in await ahead.ledger.examine() if one.level == "warning"}
-    await ahead.close()
-    await database.close()
-
-
-# -- many at once
-
-
-async def test_two_processes_never_claim_the_same_job(server: PostgresServer, name: str, tmp_path: Path) -> None:
-    async with opened(server.url(name), tmp_path / "a") as a, opened(server.url(name), tmp_path / "b") as b:
-        await a.ledger.create_many([a.make(draft(f"n{number}", priority=number % 3)) for number in range(400)])
-        taken: list[Lease] = []
-
-        async def take(queue: Queue, worker: str) -> None:
-            while jobs := await queue.claim(worker=worker, limit=7):
-                taken.extend(Lease(job.id, job.epoch) for job in jobs)
-
-        await asyncio.gather(*(take(queue, f"w{at}") for at, queue in enumerate((a, b) * 4)))
-
-    assert len(taken) == len({lease.job_id for lease in taken}) == 400
-
-
-async def test_keys_that_come_at_once_make_one_job(server: PostgresServer, name: str, tmp_path: Path) -> None:
-    async with opened(server.url(name), tmp_path / "a") as a, opened(server.url(name), tmp_path / "b") as b:
-        jobs = [queue.make(draft()) for queue in (a, b) * 8]
-        ledgers = [queue.ledger for queue in (a, b) * 8]
-
-        kept = await asyncio.gather(
-            *(
-                ledger.create_once(job, key="k", digest="d", keep_for=60)
-                for ledger, job in zip(ledgers, jobs, strict=True)
-            )
-        )
-
-        [job] = await a.ledger.find(JobFilter())
-        assert kept.count(None) == 1
-        assert {known.job_id for known in kept if known is not None} == {job.id}
-
-
-async def test_leases_are_renewed_while_runs_end_without_deadlock(
-    server: PostgresServer, name: str, tmp_path: Path
-) -> None:
-    async with opened(server.url(name), tmp_path) as queue:
-        await queue.ledger.create_many([queue.make(draft()) for _ in range(300)])
-        jobs = await queue.claim(worker="a", limit=300)
-        leases = [Lease(job.id, job.epoch) for job in jobs]
-
-        results = await asyncio.gather(
-            *(queue.ledger.extend_many("a", leases[::-1], lease=30) for _ in range(5)),
-            *(queue.ledger.start_many(leases) for _ in range(5)),
-        )
-
-        assert not any(results)
 
 
 # -- migrations
