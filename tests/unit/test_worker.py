@@ -10,7 +10,7 @@ import pytest
 
 from reverie.jobs.ledger import JobFilter
 from reverie.jobs.queue import Queue
-from reverie.jobs.work import Report, Step, Stop, WorkerOptions
+from reverie.jobs.work import Done, Report, Step, Stop, Turn, WorkerOptions
 from reverie.model import JobStatus
 from reverie.worker import Worker
 from tests.unit.jobs.scene import MovingClock, draft, push, sqlite_queue, until
@@ -203,6 +203,22 @@ async def test_a_higher_queue_is_looked_at_before_each_job(queue: Queue, scripts
         await until(some(lambda: len(scripts.ended) == 4))
 
     assert scripts.ended == ["low 0", "high", "low 1", "low 2"]
+
+
+@pytest.mark.parametrize(("limit", "given"), [(0, None), (120, 120)])
+async def test_a_script_may_run_as_long_as_its_worker_says(
+    queue: Queue, clock: MovingClock, limit: float, given: float | None
+) -> None:
+    turns: list[Turn] = []
+
+    async def perform(turn: Turn) -> Done:
+        turns.append(turn)
+        return Done()
+
+    await push(queue, draft())
+    await Worker(queue, perform, WorkerOptions(timeout=limit, stop_when_empty=True), clock).run()
+
+    assert [turn.timeout for turn in turns] == [given]
 
 
 async def test_a_rest_keeps_the_starts_of_jobs_apart(queue: Queue, scripts: Scripts, clock: MovingClock) -> None:

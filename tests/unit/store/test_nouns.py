@@ -6,7 +6,7 @@ import pytest
 
 from reverie.database import Connection
 from reverie.store import sessions
-from reverie.store.facts import claim_fact, get_fact, put_fact
+from reverie.store.facts import claim_fact, facts_named, get_fact, put_fact
 from reverie.store.scratch import KEPT_FOR, get_value, set_value
 from reverie.store.users import count_administrators, create_first_administrator, user_by_email, user_by_username
 from tests.unit.store.world import World
@@ -65,6 +65,14 @@ async def test_facts_are_kept_replaced_and_forgotten(world: World) -> None:
     assert await get_fact(world.store, "link") == "two"
     await put_fact(world.store, "link", None)
     assert await get_fact(world.store, "link") is None
+
+
+async def test_facts_are_found_by_the_beginning_of_their_names_and_no_pattern_hides_in_it(world: World) -> None:
+    for name in ("queue_a", "queue_b", "queuexc", "other"):
+        await put_fact(world.store, name, name.upper())
+
+    assert await facts_named(world.store, "queue_") == {"queue_a": "QUEUE_A", "queue_b": "QUEUE_B"}
+    assert await facts_named(world.store, "%") == {}
 
 
 async def test_two_processes_that_claim_a_fact_agree(world: World) -> None:
