@@ -29,7 +29,7 @@ from reverie.services.system.service_type import ServiceType
 from reverie.sqlite import engine_is_safe, engine_version
 from reverie.store.facts import get_fact, put_fact
 from reverie.store.memory import Memory
-from reverie.store.migrate import is_open_current
+from reverie.store.migrate import trouble_with_open
 from reverie.store.store import Store
 from reverie.store.users import count_administrators, create_first_administrator
 
@@ -91,19 +91,19 @@ class Platform:
 
     async def ready(self) -> Mapping[str, JSON]:
         """`ready` and what it rests on; without the engine that is safe for WAL files it is ready all the same."""
-        current = await self._state_of_store()
+        problem = await self._trouble_with_store()
         engine = ".".join(map(str, engine_version()))
         facts: dict[str, JSON] = {
             "store": self.store.database.dialect,
-            "migrations": current,
+            "migrations": problem or "current",
             "administrator": "present" if self.initialised else "missing: open the set-up link that the start printed",
             "sqlite": engine if engine_is_safe() else f"{engine}, which may corrupt a file under many writers",
         }
-        return {"ready": current == "current" and (self.initialised or self._token is not None), **facts}
+        return {"ready": problem is None and (self.initialised or self._token is not None), **facts}
 
-    async def _state_of_store(self) -> str:
+    async def _trouble_with_store(self) -> str | None:
         try:
-            return "current" if await is_open_current(self.store) else "missing: run reverie migrate"
+            return await trouble_with_open(self.store)
         except (StoreUnavailable, DatabaseError):
             return "unknown: the platform's database cannot be reached"
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from reverie.app.drivers import job_queue, script_engines, sql_dialects, sql_type
 from reverie.app.seen import StoredScratch, runtime, visible_settings
@@ -36,12 +36,9 @@ from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import script_service
 from reverie.services.user import UserService
 from reverie.store.memory import Memory
-from reverie.store.migrate import is_current
+from reverie.store.migrate import trouble_with
 from reverie.store.opening import open_database
 from reverie.store.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 SIDE_BY_SIDE: Final = 4
 """Scripts of one language that the API runs at one time; nested ones come on top."""
@@ -106,8 +103,8 @@ def sealer_of(settings: Settings) -> Sealer:
 
 @contextlib.asynccontextmanager
 async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
-    if not await asyncio.to_thread(is_current, settings.store):
-        raise SettingsError([f"{settings.store}: there is no store of this version; reverie migrate makes one"])
+    if problem := await asyncio.to_thread(trouble_with, settings.store):
+        raise SettingsError([f"{settings.store}: {problem}"])
     database = open_database(settings.store)
     try:
         yield Store(database, sealer_of(settings), clock)

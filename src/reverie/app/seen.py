@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 from reverie.config import Settings
 from reverie.events.runs import ScriptRuns
 from reverie.model import JSON
 from reverie.store.scratch import get_value, set_value
 from reverie.store.store import Store
-
-if TYPE_CHECKING:
-    pass
 
 
 class StoredScratch:

@@ -6,22 +6,22 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import TYPE_CHECKING
 
 from reverie.app.building import build, open_store
 from reverie.app.drivers import job_queue
 from reverie.clock import Clock, SystemClock
 from reverie.config import Settings
+from reverie.errors import SettingsError
 from reverie.jobs.desk import Desk
+from reverie.jobs.guarding import guarding, unless_newer
 from reverie.jobs.metrics import Meter, telling
 from reverie.jobs.queue import Queue
 from reverie.jobs.signals import Signals
 from reverie.jobs.work import Report, Stop, WorkerOptions
 from reverie.platform import Platform
+from reverie.store.guard import Guard
+from reverie.store.migrate import newest
 from reverie.worker import Worker
-
-if TYPE_CHECKING:
-    pass
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, report: Callable[[Report], None]) -> int:
@@ -40,13 +40,17 @@ async def work_until(
 
     Args:
         stale: asked once a second whether the settings are others by now; then the worker ends after its jobs.
+
+    Raises:
+        SettingsError: the store is, or has become meanwhile, one that this program cannot use.
     """
     # As many children as jobs: a job that waited for a child would use up its time limit.
     async with build(settings, side_by_side=options.concurrency) as platform:
         meter = platform.queue.meter = Meter(platform.clock)
+        guard = Guard(platform.memory, newest())
         worker = Worker(
             platform.queue,
-            platform.queued.perform,
+            unless_newer(platform.queued.perform, guard),
             options,
             platform.clock,
             on_report=meter.passing(report),
@@ -58,11 +62,17 @@ async def work_until(
             loop.add_signal_handler(number, worker.drain)
         watching = asyncio.create_task(_retire_when(stale, worker, platform.clock)) if stale else None
         try:
-            async with telling(meter, platform.store, worker.name, lambda: worker.turned_at):
-                return await worker.run()
+            async with (
+                guarding(guard, platform.clock, worker.drain),
+                telling(meter, platform.store, worker.name, lambda: worker.turned_at),
+            ):
+                stop = await worker.run()
         finally:
             if watching is not None:
                 watching.cancel()
+        if guard.trouble:
+            raise SettingsError([f"{settings.store}: {guard.trouble}"])
+        return stop
 
 
 async def _retire_when(stale: Callable[[], bool], worker: Worker, clock: Clock) -> None:

@@ -10,19 +10,19 @@ import asyncio
 import io
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Select, create_engine, inspect, select
-from sqlalchemy import table as table_named
+from sqlalchemy import Connection, Engine, create_engine, inspect
 from sqlalchemy.engine.url import URL
-from sqlalchemy.sql import column
 
 from reverie.database import DatabaseError
 from reverie.errors import SettingsError
 from reverie.postgresql.address import Address
 from reverie.sqlite import driver_module
 from reverie.store.address import StoreAddress
+from reverie.store.guard import COMPATIBLE, NONE, STATE, State, after_migrating, newest_in, state_of, trouble
 from reverie.store.opening import missing_library
 from reverie.store.store import Store
 
@@ -31,73 +31,93 @@ PATIENCE: Final = 30.0
 """Seconds to wait for another process that migrates."""
 
 _TABLE: Final = "alembic_version"
-_NUMBER: Final = f"SELECT version_num FROM {_TABLE}"  # noqa: S608 - our own name
+_STATE: Final = (
+    f"SELECT version_num || ' ' || coalesce((SELECT value FROM fact WHERE name = '{COMPATIBLE}'), '')"  # noqa: S608 - ours
+    f" FROM {_TABLE}"
+)
+"""A `State` as one text."""
 
 
-def newest() -> str:
+def newest(folder: Path = FOLDER) -> str:
     """The number of the newest migration, such as ``0002``."""
-    return max(file.name[:4] for file in FOLDER.glob("[0-9][0-9][0-9][0-9]_*.py"))
+    return newest_in(folder)
 
 
-def migrate(where: StoreAddress | Path | str) -> bool:
+def migrate(where: StoreAddress | Path | str, *, folder: Path = FOLDER) -> bool:
     """Apply what is missing, in one transaction; whether there was anything.
 
     Processes that start together are safe: the second waits, then finds nothing to do.
 
     Args:
         where: a SQLite file, or a URL.
+        folder: the migrations.
 
     Raises:
-        SettingsError: a PostgreSQL server cannot be reached, or refuses.
+        SettingsError: the store is of a newer version, which this program cannot use; or a PostgreSQL server cannot be
+            reached, or refuses.
     """
     address = _address(where)
     if address.server is not None:
-        wanted = newest()
-        return _ask_server(address.server, lambda current: None if current == wanted else _written(current)) != wanted
+
+        def script_after(answer: str | None) -> str | None:
+            state = _state_in(answer)
+            return None if _is_done(state, address, folder) else _written(state.number if state else None, folder)
+
+        state = _state_in(_ask_server(address.server, script_after))
+        return state is None or state.number < newest(folder)
     engine = _engine(address.file)
     try:
         with engine.connect() as connection:
-            if _current(connection) == newest():
+            if _is_done(_state(connection), address, folder):
                 return False
         with engine.begin() as connection:
             # Before the second look, so that nobody else migrates between that look and our change.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-            if _current(connection) == newest():
+            if _is_done(_state(connection), address, folder):
                 return False
-            _upgrade(connection)
+            _upgrade(connection, folder)
             return True
     finally:
         engine.dispose()
 
 
-def version_of(where: StoreAddress | Path | str) -> str | None:
-    """The number of the last migration that was applied; None where there is no store. A missing file is not made.
+def is_current(where: StoreAddress | Path | str, *, folder: Path = FOLDER) -> bool:
+    """Whether every migration was applied, or newer ones that leave the store usable for this program."""
+    return trouble_with(where, folder=folder) is None
+
+
+def trouble_with(where: StoreAddress | Path | str, *, folder: Path = FOLDER) -> str | None:
+    """Why the store cannot be used; None when it can. A file that is not there is not made.
 
     Raises:
         SettingsError: a PostgreSQL server cannot be reached, or refuses.
     """
-    address = _address(where)
+    return trouble(_look(_address(where)), newest(folder))
+
+
+def version_of(where: StoreAddress | Path | str) -> str | None:
+    """The number of the last migration that was applied; None where there is no store. Raises as `trouble_with`."""
+    state = _look(_address(where))
+    return None if state is None else state.number
+
+
+async def trouble_with_open(store: Store) -> str | None:
+    """`trouble_with` a store that is open. Raises StoreUnavailable."""
+    row = await store.fetch_one(STATE)
+    return NONE if row is None else trouble(state_of(row), newest())
+
+
+def _look(address: StoreAddress) -> State | None:
     if address.server is not None:
-        return _ask_server(address.server, lambda current: None)
+        return _state_in(_ask_server(address.server, lambda answer: None))
     if address.file is None or not address.file.exists():
         return None
     engine = _engine(address.file)
     try:
         with engine.connect() as connection:
-            return _current(connection)
+            return _state(connection)
     finally:
         engine.dispose()
-
-
-def is_current(where: StoreAddress | Path | str) -> bool:
-    """Whether every migration was applied."""
-    return version_of(where) == newest()
-
-
-async def is_open_current(store: Store) -> bool:
-    """Whether every migration was applied to a store that is open. Raises StoreUnavailable."""
-    number: Select[Any] = select(column("version_num")).select_from(table_named(_TABLE))
-    return await store.scalar(number) == newest()
 
 
 def _address(where: StoreAddress | Path | str) -> StoreAddress:
@@ -107,14 +127,14 @@ def _address(where: StoreAddress | Path | str) -> StoreAddress:
 
 
 def _ask_server(server: Address, script_after: Callable[[str | None], str | None]) -> str | None:
-    """The number that the server knows, having run what follows from it; on a loop of its own, for any caller."""
+    """What the server says of itself, having run what follows from it; on a loop of its own, for any caller."""
     try:
         from reverie.postgresql.script import run_script
     except ModuleNotFoundError as error:
         raise missing_library() from error
 
     async def ask() -> str | None:
-        return await run_script(server, _NUMBER, script_after)
+        return await run_script(server, _STATE, script_after)
 
     try:
         with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
@@ -131,43 +151,61 @@ def _engine(file: Path | None) -> Engine:
     )
 
 
-def _current(connection: Connection) -> str | None:
+def _state(connection: Connection) -> State | None:
     if not inspect(connection).has_table(_TABLE):
         return None
-    return connection.execute(select(column("version_num")).select_from(table_named(_TABLE))).scalar()
+    row = connection.execute(STATE).first()
+    return None if row is None else State(*row)
 
 
-def _upgrade(connection: Connection) -> None:
+def _state_in(text: str | None) -> State | None:
+    number, _, compatible_from = (text or "").partition(" ")
+    return State(number, compatible_from or None) if number else None
+
+
+def _is_done(state: State | None, address: StoreAddress, folder: Path) -> bool:
+    wanted = newest(folder)
+    if state is None or state.number < wanted:
+        return False
+    if problem := trouble(state, wanted):
+        raise SettingsError([f"{address}: {problem}"])
+    return True
+
+
+def _upgrade(connection: Connection, folder: Path) -> None:
     """Run the migrations that *connection* lacks."""
     from alembic.runtime.migration import MigrationContext
 
-    _run(MigrationContext.configure(connection, opts={"fn": _steps, "transactional_ddl": True}))
+    options = {"fn": partial(_steps, folder), "transactional_ddl": True}
+    _run(MigrationContext.configure(connection, opts=options), folder)
 
 
-def _written(current: str | None) -> str:
+def _written(current: str | None, folder: Path) -> str:
     """The migrations after *current*, as one script for PostgreSQL."""
     from alembic.runtime.migration import MigrationContext
 
     script = io.StringIO()
     options = {
-        "fn": _steps,
+        "fn": partial(_steps, folder),
         "as_sql": True,
         "output_buffer": script,
         "transactional_ddl": False,
         "starting_rev": current,
     }
-    _run(MigrationContext.configure(dialect_name="postgresql", opts=options))
+    _run(MigrationContext.configure(dialect_name="postgresql", opts=options), folder)
     return script.getvalue()
 
 
-def _run(context: Any) -> None:
+def _run(context: Any, folder: Path) -> None:
     from alembic.operations import Operations
 
-    with Operations.context(context):
+    with Operations.context(context) as operations:
         context.run_migrations()
+        for statement in after_migrating(folder):
+            operations.execute(statement)
 
 
-def _steps(revision: Any, _: Any) -> Any:
+def _steps(folder: Path, revision: Any, _: Any) -> Any:
     from alembic.script import ScriptDirectory
 
-    return ScriptDirectory(str(FOLDER), version_locations=[str(FOLDER)])._upgrade_revs("head", revision)
+    return ScriptDirectory(str(folder), version_locations=[str(folder)])._upgrade_revs("head", revision)
