@@ -81,7 +81,7 @@ def raw_sqlite(batch: int, synchronous: str, jobs: int) -> Contestant:
             assert rows, f"only {taken} of {jobs} could be claimed"
             db.execute("BEGIN IMMEDIATE")
             for row in rows:
-                ended = db.execute(ours._SETTLE, ("done", 1, 0, None, now, None, row[0], 1)).fetchall()
+                ended = db.execute(ours._SETTLE, ("done", 1, 0, None, now, now, None, row[0], 1)).fetchall()
                 assert len(ended) == 1
                 db.execute(ours._KEEP_ATTEMPT, (row[0], 1, 1, "raw", now, now, "done", None, None))
             db.execute("COMMIT")

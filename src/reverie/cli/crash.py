@@ -35,7 +35,7 @@ from reverie.sqlite import SqliteDatabase
 EMAIL: Final = "demo@example.test"
 START_WITHIN: Final = 60.0
 END_WITHIN: Final = 300.0
-"""Seconds until every job must have ended."""
+"""Seconds until every job must have ended: what has not by then counts as lost."""
 LOOK_EVERY: Final = 0.02
 _NOT_OURS: Final = ("REVERIE_", "QUEUE_", "DF_")
 """Beginnings of variables that tell another instance something."""
@@ -164,11 +164,13 @@ class Play:
         )
 
 
-async def play(folder: Path, *, jobs: int, kills: int, show: Callable[[Seen], None]) -> Verdict:
+async def play(
+    folder: Path, *, jobs: int, kills: int, show: Callable[[Seen], None], end_within: float = END_WITHIN
+) -> Verdict:
     """Perform it in *folder*, which is empty.
 
     Raises:
-        Unavailable: the instance did not start, or did not answer, or the jobs did not end; what it printed is told.
+        Unavailable: the instance did not start or did not answer; what it printed is told.
     """
     show(Seen(step="starting"))
     await _make_effects(folder)
@@ -176,17 +178,16 @@ async def play(folder: Path, *, jobs: int, kills: int, show: Callable[[Seen], No
     try:
         async with (
             _instance(folder, environment) as address,
-            httpx2.AsyncClient(base_url=address, timeout=30) as client,
+            httpx2.AsyncClient(base_url=address, timeout=30, trust_env=False) as client,
         ):
             await _sign_in(client, environment)
             await _add_script(client)
             async with open_queue(read_settings(environment)) as queue:
                 play = Play(folder=folder, client=client, queue=queue, show=show)
-                async with asyncio.timeout(END_WITHIN):
-                    await _together(play.accept(jobs), play.kill(kills, jobs), play.until_all_ended(jobs))
+                with contextlib.suppress(TimeoutError):
+                    works = play.accept(jobs), play.kill(kills, jobs), play.until_all_ended(jobs)
+                    await asyncio.wait_for(_together(*works), end_within)
                 return await play.judge()
-    except TimeoutError as error:
-        raise Unavailable(f"the jobs did not end within {END_WITHIN:g} s:\n{_log(folder)}") from error
     except httpx2.HTTPError as error:
         raise Unavailable(f"reverie up did not answer ({error}):\n{_log(folder)}") from error
 
@@ -236,7 +237,7 @@ async def _instance(folder: Path, environment: Mapping[str, str]) -> AsyncIterat
 async def _address(process: asyncio.subprocess.Process, folder: Path) -> str:
     """Where the instance answers, once it does."""
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(START_WITHIN), httpx2.AsyncClient() as client:
+        async with asyncio.timeout(START_WITHIN), httpx2.AsyncClient(trust_env=False) as client:
             while process.returncode is None:
                 found = re.search(r"answers on (\S+)", _log(folder))
                 with contextlib.suppress(httpx2.TransportError):
