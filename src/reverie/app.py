@@ -25,7 +25,7 @@ from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
 from reverie.jobs.ledger import Ledger
 from reverie.jobs.queue import Queue
-from reverie.jobs.transport import Transport
+from reverie.jobs.transport import Broker, Transport
 from reverie.jobs.work import Report, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
@@ -232,7 +232,8 @@ def _config_field(one: Mapping[str, JSON]) -> ConfigField:
 def job_queue(settings: Settings, store: Store, clock: Clock) -> Queue:
     """The queue in the store's own database."""
     ledger, transport = job_drivers(store.database, settings.data_dir / "wake", clock)
-    return Queue(ledger, transport, Connections(default=settings.queue_connection), clock)
+    connections = Connections(settings.queue_connections, default=settings.queue_connection)
+    return Queue(ledger, transport, connections, clock, job_brokers(settings))
 
 
 def job_drivers(database: Database, folder: Path, clock: Clock) -> tuple[Ledger, Transport]:
@@ -247,6 +248,16 @@ def job_drivers(database: Database, folder: Path, clock: Clock) -> tuple[Ledger,
     from reverie.jobs.transports.database import DatabaseTransport
 
     return SqliteLedger(database, clock), DatabaseTransport(database, folder)
+
+
+def job_brokers(settings: Settings) -> dict[str, Broker]:
+    """The servers that pass on wake-ups, by the name of their connection."""
+    addresses = {one.name: one.address for one in settings.queue_connections if one.address is not None}
+    if not addresses:
+        return {}
+    from reverie.jobs.transports.redis import RedisBroker
+
+    return {name: RedisBroker(name, address) for name, address in addresses.items()}
 
 
 # -- what scripts see

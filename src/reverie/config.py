@@ -6,7 +6,6 @@ stand in a file of its own, named by ``REVERIE_<NAME>_FILE``. Every setting is d
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -16,7 +15,9 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import msgspec
 from msgspec import Meta
 
-from reverie.errors import SettingsError
+from reverie.errors import SettingsError, meant
+from reverie.jobs.connections import STANDARD, ConnectionSettings
+from reverie.jobs.settings import names_connection, near_names, read_connections
 from reverie.store.address import StoreAddress
 
 PREFIX: Final = "REVERIE_"
@@ -43,7 +44,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         database_url: ``sqlite:///`` and a path, or ``postgresql://`` and the rest; the platform's own store.
         secret_key: 32 characters or more; None: one is made and kept in the data folder.
         workers: worker processes of ``reverie up``; 0 for none.
-        queue_connection: the connection of scripts that name none.
+        queue_connection: the connection of scripts that name none; it need not exist until a job needs it.
+        queue_connections: the standard ones and those that were named.
         queue_tries: of the worker of ``reverie up``; 0 for ever.
         queue_timeout: seconds a queued script may run under ``reverie up``; 0 for ever.
         queue_crashes: a job whose process died this often is failed.
@@ -69,6 +71,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     script_isolation: Literal["instance", "service", "script", "run"] = "instance"
     scripting_disable: tuple[str, ...] = ()
     max_body: int = 32 * 1024 * 1024
+    queue_connections: tuple[ConnectionSettings, ...] = STANDARD
 
     @property
     def address(self) -> str:
@@ -95,6 +98,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             for name, value in msgspec.structs.asdict(self).items()
         )
         return f"Settings({', '.join(shown)})"
+
+
+NAMES: Final = tuple(name for name in Settings.__struct_fields__ if name != "queue_connections")
+"""The settings that are one value each; connections have names of their own, see ``jobs/settings.py``."""
 
 
 def _size(text: str) -> int:
@@ -161,7 +168,9 @@ def read_settings(environ: Mapping[str, str], file: Path | None = None) -> Setti
     """
     mistakes: list[str] = []
     found = _from_environment(environ, mistakes)
-    found = {**_from_file(file, environ, found, mistakes), **found}
+    entries, path = _entries(file, environ, found, mistakes)
+    connections = read_connections(environ, entries.pop("queue", None), str(path), mistakes)
+    found = {**_from_file(entries, path, mistakes), **found}
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(Settings):
         if field.name in found:
@@ -172,7 +181,7 @@ def read_settings(environ: Mapping[str, str], file: Path | None = None) -> Setti
         raise SettingsError(mistakes)
     values.setdefault("data_dir", Path(_DEFAULT_DATA_DIR).absolute())
     values.setdefault("database_url", f"sqlite:///{values['data_dir'] / 'reverie.sqlite'}")
-    return Settings(**values)
+    return Settings(**values, queue_connections=connections)
 
 
 def _read_one(field: msgspec.structs.FieldInfo, found: _Found, values: dict[str, Any], mistakes: list[str]) -> None:
@@ -200,7 +209,7 @@ def _plain(message: str) -> str:
 
 def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[str, _Found]:
     """What the environment says; an empty text counts as not set."""
-    names = {PREFIX + name.upper(): name for name in Settings.__struct_fields__}
+    names = {PREFIX + name.upper(): name for name in NAMES}
     found = {name: _Found(environ[alias], alias) for alias, name in ALIASES.items() if environ.get(alias)}
     for key in sorted(environ):
         if not key.startswith(PREFIX) or key in CLIENT_NAMES or key == PREFIX + "CONFIG" or not environ[key]:
@@ -211,8 +220,8 @@ def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[s
         name = names.get(key.removesuffix("_FILE"))
         if key.endswith("_FILE") and name in SECRETS:
             _read_secret(name, key, environ, found, mistakes)
-        else:
-            mistakes.append(f"{key}: there is no such setting{_meant(key, [*names])}")
+        elif not names_connection(key):
+            mistakes.append(f"{key}: there is no such setting{meant(key, [*names, *near_names(key)])}")
     return found
 
 
@@ -228,24 +237,28 @@ def _read_secret(
         mistakes.append(f"{key}: the file {environ[key]!r} cannot be read ({_reason(error)})")
 
 
-def _from_file(
+def _entries(
     file: Path | None, environ: Mapping[str, str], found: Mapping[str, _Found], mistakes: list[str]
-) -> dict[str, _Found]:
+) -> tuple[dict[str, object], Path]:
+    """What stands in the TOML file, and its path."""
     named = file or (Path(environ[PREFIX + "CONFIG"]) if environ.get(PREFIX + "CONFIG") else None)
     folder = Path(found["data_dir"].text if "data_dir" in found else _DEFAULT_DATA_DIR).expanduser()
     path = named or folder / FILE_NAME
     if named is None and not path.is_file():
-        return {}
+        return {}, path
     try:
-        entries = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8")), path
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         mistakes.append(f"{path}: cannot be read ({_reason(error)})")
-        return {}
+        return {}, path
+
+
+def _from_file(entries: Mapping[str, object], path: Path, mistakes: list[str]) -> dict[str, _Found]:
     texts: dict[str, _Found] = {}
     for name, value in entries.items():
         text = _as_text(value)
-        if name not in Settings.__struct_fields__:
-            mistakes.append(f"{name} in {path}: there is no such setting{_meant(name, [*Settings.__struct_fields__])}")
+        if name not in NAMES:
+            mistakes.append(f"{name} in {path}: there is no such setting{meant(name, NAMES)}")
         elif text is None:
             mistakes.append(f"{name} in {path}: expected a text, a number, true, false or a list of texts")
         else:
@@ -261,11 +274,6 @@ def _as_text(value: object) -> str | None:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ",".join(value)
     return None
-
-
-def _meant(name: str, names: list[str]) -> str:
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _reason(error: Exception) -> str:

@@ -30,6 +30,7 @@ Wire shape of an error: docs/reference/errors.md.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -147,6 +148,12 @@ class SettingsError(ReverieError):
     def __init__(self, mistakes: Sequence[str]) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = list(mistakes)
+
+
+def meant(name: str, names: Sequence[str]) -> str:
+    """``"; did you mean ...?"`` for a mistake in the settings; ``""`` where none of *names* is close."""
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 class ScriptError(ReverieError):

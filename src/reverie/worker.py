@@ -128,7 +128,7 @@ class Worker:
         options = self._options
         here = WorkerRecord(name=self.name, host=socket.gethostname(), process=os.getpid())
         await self._queue.ledger.register(replace(here, connection=options.connection, queues=options.queues))
-        await self._queue.transport.join(self.name)
+        await self._queue.transport.join(self.name, connection=options.connection, queues=options.queues)
         loop = asyncio.get_running_loop()
         self._keeper = LeaseKeeper(
             self._queue.ledger,

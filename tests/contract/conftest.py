@@ -10,11 +10,17 @@ import pytest
 
 from reverie.jobs.queue import Queue
 from reverie.model import Job
+from tests.redis_server import postgresql_redis_queue, sqlite_redis_queue
 from tests.unit.jobs.scene import MovingClock, postgresql_queue, sqlite_queue
 
 Opener = Callable[[Path, MovingClock], AbstractAsyncContextManager[Queue]]
 
-PAIRS: dict[str, Opener] = {"sqlite+database": sqlite_queue, "postgresql+database": postgresql_queue}
+PAIRS: dict[str, Opener] = {
+    "sqlite+database": sqlite_queue,
+    "sqlite+redis": sqlite_redis_queue,
+    "postgresql+database": postgresql_queue,
+    "postgresql+redis": postgresql_redis_queue,
+}
 
 
 @pytest.fixture

@@ -7,8 +7,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from reverie.config import ALIASES, CLIENT_NAMES, Settings, read_settings
+from reverie.config import ALIASES, CLIENT_NAMES, NAMES, read_settings
 from reverie.errors import SettingsError
+from reverie.jobs.connections import STANDARD
+from reverie.jobs.settings import FIELDS, FOREIGN, FOREIGN_QUEUE
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "settings.md"
 
@@ -43,6 +45,7 @@ def test_an_empty_environment_gives_the_defaults(tmp_path: Path, monkeypatch: py
         "script_isolation": "instance",
         "scripting_disable": (),
         "max_body": 32 * 1024 * 1024,
+        "queue_connections": STANDARD,
     }
 
 
@@ -90,6 +93,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "script_isolation": "run",
         "scripting_disable": ("php", "nodejs"),
         "max_body": 2 * 1024 * 1024,
+        "queue_connections": STANDARD,
     }
 
 
@@ -235,6 +239,8 @@ def test_secrets_are_not_in_the_representation() -> None:
 def test_every_setting_stands_in_the_reference() -> None:
     reference = REFERENCE.read_text(encoding="utf-8")
 
-    names = [f"`REVERIE_{name.upper()}`" for name in Settings.__struct_fields__]
-    for name in [*names, *(f"`{alias}`" for alias in ALIASES), *(f"`{name}`" for name in CLIENT_NAMES)]:
+    names = [f"`REVERIE_{name.upper()}`" for name in NAMES]
+    names += [f"`REVERIE_QUEUE_<NAME>_{field.upper()}`" for field in FIELDS]
+    names += [f"`{name}`" for name in (*ALIASES, *CLIENT_NAMES, *FOREIGN, FOREIGN_QUEUE)]
+    for name in names:
         assert name in reference, f"{name} is not described"

@@ -180,7 +180,7 @@ def _worker_options(settings: Settings, given: dict[str, Any]) -> WorkerOptions:
     from reverie.jobs.connections import Connections
     from reverie.jobs.work import WorkerOptions
 
-    connection = Connections(default=settings.queue_connection).find(given["connection"])
+    connection = Connections(settings.queue_connections, default=settings.queue_connection).find(given["connection"])
     queues = tuple(name.strip() for name in (given["queue"] or "").split(",") if name.strip())
     return WorkerOptions(
         name=given["name"],

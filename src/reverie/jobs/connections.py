@@ -12,9 +12,10 @@ import msgspec
 import structlog
 
 from reverie.errors import BadRequest, UnknownConnection
+from reverie.jobs.address import RedisAddress
 from reverie.model import JSON
 
-Driver: TypeAlias = Literal["database", "sync", "null"]
+Driver: TypeAlias = Literal["database", "redis", "sync", "null"]
 
 LONGEST_DELAY: Final = 10 * 365 * 86400.0
 """Seconds; a longer delay is cut to this, so that due times stay dates."""
@@ -28,13 +29,16 @@ class ConnectionSettings:
     """One queue connection.
 
     Attributes:
-        driver: ``database`` keeps jobs for a worker, ``sync`` runs them at once, ``null`` discards them.
+        driver: ``database`` and ``redis`` keep jobs for a worker, in the same store; ``redis`` wakes workers through a
+            server that all hosts reach. ``sync`` runs jobs at once, ``null`` discards them.
         queue: where jobs go that name no queue.
+        address: of that server; None for the other drivers.
     """
 
     name: str
     driver: Driver
     queue: str = "default"
+    address: RedisAddress | None = None
 
 
 STANDARD: Final = (

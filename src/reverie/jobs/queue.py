@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -12,7 +12,8 @@ from reverie.jobs.connections import Connections
 from reverie.jobs.ids import JobIds
 from reverie.jobs.ledger import Lease, Ledger, Settlement, Swept, WorkerRecord
 from reverie.jobs.settle import failed, finished, lease_of, released, skipped
-from reverie.jobs.transport import Transport
+from reverie.jobs.transport import Broker, Transport
+from reverie.jobs.wakeups import Wakeups
 from reverie.model import JSON, Job, JobStatus
 
 DAY: Final = 86400.0
@@ -55,7 +56,12 @@ class Draft:
 
 
 class Queue:
-    """Named connections over a ledger and a transport."""
+    """Named connections over a ledger and a transport.
+
+    Args:
+        transport: wakes the workers of every connection that has no broker.
+        brokers: by the name of their connection.
+    """
 
     def __init__(
         self,
@@ -63,9 +69,10 @@ class Queue:
         transport: Transport,
         connections: Connections,
         clock: Clock,
+        brokers: Mapping[str, Broker] | None = None,
     ) -> None:
         self.ledger = ledger
-        self.transport = transport
+        self.transport = Wakeups(transport, brokers or {})
         self.connections = connections
         self._clock = clock
         self._ids = JobIds(clock)
@@ -125,7 +132,7 @@ class Queue:
                 return None
             case "sync":
                 return await self._push_sync(job, run_now)
-            case "database":
+            case "database" | "redis":
                 await self.ledger.create_many([job])
                 await self.announce(job)
                 return job

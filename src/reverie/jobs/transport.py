@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from reverie.jobs.finding import Finding
@@ -43,4 +44,38 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Leave. Twice does nothing."""
+        ...
+
+
+class Broker(Protocol):
+    """A server that one connection's wake-ups go through, so that they reach every host. It stores nothing of ours.
+
+    Attributes:
+        away: the last attempt to tell it something failed; until it is back, who must be woken needs another way.
+    """
+
+    away: bool
+
+    def tell(self, queue: str) -> None:
+        """*queue* has work. Never blocks and never raises; while the server is away this is kept until it is back."""
+        ...
+
+    async def listen(self, queues: Sequence[str] | None, woken: Callable[[], None]) -> None:
+        """Call *woken* for what is told of *queues*, of all for None, from now on until `deafen`.
+
+        Returns before the server has answered, and connects again for ever. Called once more whenever it is heard
+        again, since something may have been told meanwhile.
+        """
+        ...
+
+    async def deafen(self) -> None:
+        """Listen no more. Nothing happens when nobody listened."""
+        ...
+
+    async def examine(self) -> list[Finding]:
+        """Look for what an operator should know. Changes nothing and never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Tell what was not told yet, if that takes no time, and leave. Twice does nothing."""
         ...

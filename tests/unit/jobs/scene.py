@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from reverie.jobs.connections import Connections
 from reverie.jobs.ledgers.postgresql import PostgresqlLedger
 from reverie.jobs.ledgers.sqlite import SqliteLedger
 from reverie.jobs.queue import Draft, Queue
+from reverie.jobs.transport import Broker
 from reverie.jobs.transports.database import DatabaseTransport
 from reverie.jobs.transports.postgresql import PostgresqlTransport
 from reverie.model import Job
@@ -95,7 +96,9 @@ async def sqlite_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
 
 
 @asynccontextmanager
-async def postgresql_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
+async def postgresql_queue(
+    folder: Path, clock: Clock, connections: Connections | None = None, brokers: Mapping[str, Broker] | None = None
+) -> AsyncIterator[Queue]:
     """The queue in a database that belongs to *folder*; open it twice to have two processes' worth of it."""
     address = folder / "postgresql.url"
     async with AsyncExitStack() as stack:
@@ -106,7 +109,8 @@ async def postgresql_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
         stack.push_async_callback(database.close)
         # The server's clock: it does not jump with the host's.
         ledger = PostgresqlLedger(database, clock, now=clock.monotonic)
-        queue = Queue(ledger, PostgresqlTransport(database, folder / "wake"), Connections(), clock)
+        transport = PostgresqlTransport(database, folder / "wake")
+        queue = Queue(ledger, transport, connections or Connections(), clock, brokers or {})
         stack.push_async_callback(queue.close)
         yield queue
 
