@@ -61,7 +61,7 @@ async def test_a_worker_of_another_host_is_woken_and_again_after_its_connection_
 ) -> None:
     async with opened(server.url(name), tmp_path / "one") as one, opened(server.url(name), tmp_path / "two") as two:
         await two.transport.join("w")
-        await hearing(two.transport._database)  # type: ignore[attr-defined]  # the driver's own
+        await hearing(two.ledger._database)  # type: ignore[attr-defined]  # the driver's own
         await asyncio.wait_for(two.transport.wait(), 5)
 
         for _ in range(2):
