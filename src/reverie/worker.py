@@ -375,10 +375,10 @@ class Worker:
     async def _watch(self) -> None:
         while True:
             await self._queue.transport.wait()
-            await self._heed()
             self._stir.set()
+            await self._heed(woken=True)
 
-    async def _heed(self) -> None:
+    async def _heed(self, *, woken: bool = False) -> None:
         """Learn what operators want; what was claimed already is run all the same."""
-        if await self._obedience.look():
+        if await self._obedience.look(woken=woken):
             self._stir.set()

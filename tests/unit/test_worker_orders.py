@@ -171,6 +171,29 @@ async def test_an_order_is_followed_at_once_when_it_is_announced(
         assert await asyncio.wait_for(task, 2) is Stop.RESTART
 
 
+async def test_an_order_is_heard_where_the_database_shows_no_change(
+    queue: Queue, scripts: Scripts, clock: MovingClock, signals: Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(signals, "changes", lambda: 0)
+    for announced in (True, False):
+        task = asyncio.create_task(serve(queue, scripts, clock, WorkerOptions(sleep=1000), signals))
+        await until(some(lambda: queue.transport._name))  # type: ignore[attr-defined]  # it has joined
+        await asyncio.sleep(0.4)  # its own arrival has woken it once
+        await signals.restart()
+        await asyncio.sleep(0.4)  # the order wakes it too, sooner than it looks again
+        if announced:
+            clock.move(0.3)
+            await queue.announce_to_all()
+        else:
+            for _ in range(4):
+                clock.move(1)
+                await asyncio.sleep(0.01)
+            assert not task.done()
+            clock.move(1)
+
+        assert await asyncio.wait_for(task, 2) is Stop.RESTART
+
+
 async def test_a_worker_stops_at_its_memory_limit_after_one_job(
     queue: Queue, scripts: Scripts, clock: MovingClock
 ) -> None:

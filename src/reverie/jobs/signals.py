@@ -156,18 +156,23 @@ class Obedience:
         if self._signals is not None:
             await self._signals.tidy(workers)
             await self._signals.arrive(self._worker, self._languages)
+            self._changes = self._signals.changes()
             self._restart = (await self._signals.told()).get(RESTART)
             await self._hear(self._signals)
 
-    async def look(self) -> bool:
-        """Whether the orders are others now. A store that is away says nothing new."""
+    async def look(self, *, woken: bool = False) -> bool:
+        """Whether the orders are others now. A store that is away says nothing new.
+
+        Args:
+            woken: somebody said *look*, so an unmoved `changes` proves nothing: it may count only changes of settings.
+        """
         now = self._clock.monotonic()
         if self._signals is None or now - self._looked_at < LOOK_AT_MOST:
             return False
         before = (self.orders.idle, self.orders.leave)
         with contextlib.suppress(QueueUnavailable):
             changes = self._signals.changes()
-            if changes != self._changes or now - self._looked_at >= LOOK_AT_LEAST:
+            if woken or changes != self._changes or now - self._looked_at >= LOOK_AT_LEAST:
                 await self._hear(self._signals)
                 self._changes = changes
         after = (self.orders.idle, self.orders.leave)
