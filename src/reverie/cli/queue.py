@@ -155,7 +155,7 @@ def _run(settings: Settings, options: WorkerOptions, *, as_json: bool, stale: Ca
     from reverie.clock import SystemClock
     from reverie.observe import set_up
 
-    set_up(settings.log_format)
+    set_up(settings.log_format, settings.log_level)
     report = printer(as_json=as_json, now=SystemClock().now)
     return run_fast(work_until(settings, options, report, stale=stale))
 
