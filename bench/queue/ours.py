@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import random
 import resource
@@ -255,7 +254,7 @@ def main() -> None:
     read.add_argument("--rate", type=float, default=50.0)
     read.add_argument("--seconds", type=float, default=5.0)
     given = read.parse_args()
-    set_up("text", level=logging.WARNING)
+    set_up("text", level="warning")
     servers = Servers(given.postgresql, given.redis)
     settings = prepare(given.pair, given.folder, servers)
     given.connection = settings.queue_connection

@@ -27,14 +27,13 @@ if TYPE_CHECKING:
 @click.pass_obj
 def bench(config: Path | None, jobs: int, payload: int, concurrency: int, here: bool, as_json: bool) -> None:
     """Measure how many empty jobs are pushed and run in a second, and how soon an idle worker takes one."""
-    import logging
 
     from reverie.cli.loop import run_fast
     from reverie.cli.measure import measure_store, temporary_store
     from reverie.observe import set_up
 
     settings = read(config)
-    set_up(settings.log_format, level=logging.WARNING)
+    set_up(settings.log_format, level="warning")
     if here:
         measured = run_fast(measure_store(settings, jobs=jobs, payload=payload, concurrency=concurrency))
     else:
