@@ -53,8 +53,8 @@ class PostgresServer:
         self.port = _free_port()
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        if _servant() is not None:
-            shutil.chown(folder, _servant())
+        if (servant := _servant()) is not None:
+            shutil.chown(folder, servant)
         options = ["--auth=trust", "--username", USER, "--encoding=UTF8", "--no-locale", "--no-sync"]
         self._run("initdb", "-D", str(folder / "data"), *options)
 
@@ -63,9 +63,9 @@ class PostgresServer:
         done = subprocess.run(command, user=_servant(), cwd=self.folder, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
 
-    def url(self, database: str = "postgres", *, port: int | None = None, **parameters: str) -> str:
+    def url(self, database: str = "postgres", **parameters: str) -> str:
         query = "&".join(f"{name}={value}" for name, value in {"sslmode": "disable", **parameters}.items())
-        return f"postgresql://{USER}@127.0.0.1:{port or self.port}/{database}?{query}"
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/{database}?{query}"
 
     def start(self) -> None:
         settings = {
@@ -121,7 +121,8 @@ class PostgresServer:
             finally:
                 await connection.close()
 
-        return _apart(asked)
+        answer: list[Any] = _apart(asked)
+        return answer
 
     def kill_backends(self, database: str) -> int:
         """End every connection to *database*, as an administrator does."""
@@ -194,10 +195,10 @@ def shared_server() -> PostgresServer:
 
 
 @contextlib.contextmanager
-def database_url(**parameters: str) -> Iterator[str]:
-    """A migrated database of the shared server, gone afterwards."""
+def database_url(*, migrated: bool = True, **parameters: str) -> Iterator[str]:
+    """A database of the shared server, gone afterwards; empty unless *migrated*."""
     server = shared_server()
-    name = server.new_database()
+    name = server.new_database(migrated=migrated)
     try:
         yield server.url(name, **parameters)
     finally:

@@ -30,6 +30,7 @@ from reverie.jobs.transports.redis import RedisBroker
 from reverie.sqlite import SqliteDatabase
 from reverie.store.migrate import migrate
 from tests.acceptance.server import free_port, wait_for
+from tests.unit.jobs.scene import postgresql_queue
 
 
 def needs(program: str) -> str:
@@ -169,6 +170,15 @@ async def redis_queue(
 @asynccontextmanager
 async def sqlite_redis_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
     async with redis_queue(folder, clock, shared_redis().url) as queue:
+        yield queue
+
+
+@asynccontextmanager
+async def postgresql_redis_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
+    address = parse_address(shared_redis().url)
+    connections = Connections([*STANDARD, ConnectionSettings(name="database", driver="redis", address=address)])
+    broker = RedisBroker("database", address)
+    async with postgresql_queue(folder, clock, connections, {"database": broker}) as queue:
         yield queue
 
 

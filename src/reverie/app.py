@@ -10,19 +10,22 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, cast
 
 from reverie.auth.gate import Auth
 from reverie.clock import Clock, SystemClock
 from reverie.config import Settings
+from reverie.database import Database
 from reverie.dispatcher import Dispatcher
 from reverie.errors import SettingsError
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
+from reverie.jobs.ledger import Ledger
 from reverie.jobs.queue import Queue
-from reverie.jobs.transport import Broker
+from reverie.jobs.transport import Broker, Transport
 from reverie.jobs.work import Report, WorkerOptions
 from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
@@ -39,12 +42,15 @@ from reverie.services.system.job import JobResource
 from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import ConfigField, ServiceType, script_service
 from reverie.services.user import UserService
-from reverie.sqlite import SqliteDatabase
 from reverie.store.memory import Memory
 from reverie.store.migrate import is_current
+from reverie.store.opening import open_database
 from reverie.store.scratch import get_value, set_value
 from reverie.store.store import Store
 from reverie.worker import Worker
+
+if TYPE_CHECKING:
+    from reverie.postgresql.database import PostgresqlDatabase
 
 SIDE_BY_SIDE: Final = 4
 """Scripts of one language that the API runs at one time; nested ones come on top."""
@@ -67,10 +73,10 @@ async def build(
     Raises:
         SettingsError: there is no store where the settings say, or it is of another version.
     """
-    if not is_current(settings.store_path):
-        raise SettingsError([f"{settings.store_path}: there is no store of this version; reverie migrate makes one"])
+    if not is_current(settings.store):
+        raise SettingsError([f"{settings.store}: there is no store of this version; reverie migrate makes one"])
     clock = SystemClock()
-    database = SqliteDatabase(settings.store_path)
+    database = open_database(settings.store)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
         store = Store(database, Sealer(settings.secret_key or secret_from(settings.data_dir)), clock)
@@ -224,21 +230,24 @@ def _config_field(one: Mapping[str, JSON]) -> ConfigField:
 
 
 def job_queue(settings: Settings, store: Store, clock: Clock) -> Queue:
-    """The queue on the store's own file.
+    """The queue in the store's own database."""
+    ledger, transport = job_drivers(store.database, settings.data_dir / "wake", clock)
+    connections = Connections(settings.queue_connections, default=settings.queue_connection)
+    return Queue(ledger, transport, connections, clock, job_brokers(settings))
 
-    Raises:
-        SettingsError: the library of a connection is missing.
-    """
+
+def job_drivers(database: Database, folder: Path, clock: Clock) -> tuple[Ledger, Transport]:
+    """What keeps jobs in *database*, and what wakes workers with it; *folder* is for those of this host."""
+    if database.dialect == "postgresql":
+        from reverie.jobs.ledgers.postgresql import PostgresqlLedger
+        from reverie.jobs.transports.postgresql import PostgresqlTransport
+
+        server = cast("PostgresqlDatabase", database)
+        return PostgresqlLedger(server, clock), PostgresqlTransport(server, folder)
     from reverie.jobs.ledgers.sqlite import SqliteLedger
     from reverie.jobs.transports.database import DatabaseTransport
 
-    return Queue(
-        SqliteLedger(store.database, clock),
-        DatabaseTransport(store.database, settings.data_dir / "wake"),
-        Connections(settings.queue_connections, default=settings.queue_connection),
-        clock,
-        job_brokers(settings),
-    )
+    return SqliteLedger(database, clock), DatabaseTransport(database, folder)
 
 
 def job_brokers(settings: Settings) -> dict[str, Broker]:
@@ -246,11 +255,8 @@ def job_brokers(settings: Settings) -> dict[str, Broker]:
     addresses = {one.name: one.address for one in settings.queue_connections if one.address is not None}
     if not addresses:
         return {}
-    try:
-        from reverie.jobs.transports.redis import RedisBroker
-    except ImportError as error:
-        needs = f"the queue connection {next(iter(addresses))!r} needs redis-py: pip install 'reverie[redis]'"
-        raise SettingsError([needs]) from error
+    from reverie.jobs.transports.redis import RedisBroker
+
     return {name: RedisBroker(name, address) for name, address in addresses.items()}
 
 

@@ -18,6 +18,7 @@ from msgspec import Meta
 from reverie.errors import SettingsError, meant
 from reverie.jobs.connections import STANDARD, ConnectionSettings
 from reverie.jobs.settings import names_connection, near_names, read_connections
+from reverie.store.address import StoreAddress
 
 PREFIX: Final = "REVERIE_"
 FILE_NAME: Final = "reverie.toml"
@@ -40,7 +41,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         data_dir: absolute; the store, the secret key and demo data live here.
         port: 0 lets the system choose.
-        database_url: ``sqlite:///`` and a path; the platform's own store.
+        database_url: ``sqlite:///`` and a path, or ``postgresql://`` and the rest; the platform's own store.
         secret_key: 32 characters or more; None: one is made and kept in the data folder.
         workers: worker processes of ``reverie up``; 0 for none.
         queue_connection: the connection of scripts that name none; it need not exist until a job needs it.
@@ -81,9 +82,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return f"http://{host}:{self.port}"
 
     @property
+    def store(self) -> StoreAddress:
+        """Where the platform's own store is."""
+        return StoreAddress.parse(self.database_url)
+
+    @property
     def store_path(self) -> Path:
-        """The file of the platform's own store."""
-        return Path(self.database_url.removeprefix("sqlite:///"))
+        """The file of the store. Raises ValueError where that is no file."""
+        return self.store.path
 
     def __repr__(self) -> str:
         """Without the values of secrets, so that no log or traceback shows them."""
@@ -114,13 +120,9 @@ def _truth(text: str) -> bool:
     raise ValueError("expected 1 or 0")
 
 
-def _sqlite_url(text: str) -> str:
-    if not text.startswith("sqlite:"):
-        raise ValueError("only SQLite can hold the store so far: write sqlite:///path/to/file")
-    path = text.removeprefix("sqlite:///")
-    if path == text or not path or path.startswith(":memory:"):
-        raise ValueError("expected sqlite:/// and the path of a file")
-    return "sqlite:///" + str(Path(path).expanduser().absolute())
+def _store_url(text: str) -> str:
+    address = StoreAddress.parse(text)
+    return text if address.file is None else f"sqlite:///{address.file}"
 
 
 def _long_enough(text: str) -> str:
@@ -137,7 +139,7 @@ def _email(text: str) -> str:
 
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "data_dir": lambda text: Path(text).expanduser().absolute(),
-    "database_url": _sqlite_url,
+    "database_url": _store_url,
     "secret_key": _long_enough,
     "admin_email": _email,
     "demo": _truth,

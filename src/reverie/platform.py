@@ -10,8 +10,9 @@ from typing import Final
 from reverie.auth.gate import Auth
 from reverie.clock import Clock
 from reverie.config import Settings
+from reverie.database import DatabaseError
 from reverie.dispatcher import Dispatcher
-from reverie.errors import BadRequest, Conflict, Forbidden, Unauthorized
+from reverie.errors import BadRequest, Conflict, Forbidden, StoreUnavailable, Unauthorized
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.queue import Queue
@@ -22,7 +23,7 @@ from reverie.services.system.service_type import ServiceType
 from reverie.sqlite import engine_is_safe, engine_version
 from reverie.store.facts import get_fact, put_fact
 from reverie.store.memory import Memory
-from reverie.store.migrate import is_current
+from reverie.store.migrate import is_open_current
 from reverie.store.store import Store
 from reverie.store.users import count_administrators, create_first_administrator
 
@@ -63,14 +64,21 @@ class Platform:
 
     async def ready(self) -> Mapping[str, JSON]:
         """`ready` and what it rests on; without the engine that is safe for WAL files it is ready all the same."""
-        current = is_current(self.settings.store_path)
+        current = await self._state_of_store()
         engine = ".".join(map(str, engine_version()))
         facts: dict[str, JSON] = {
-            "migrations": "current" if current else "missing: run reverie migrate",
+            "store": self.store.database.dialect,
+            "migrations": current,
             "administrator": "present" if self.initialised else "missing: open the set-up link that the start printed",
             "sqlite": engine if engine_is_safe() else f"{engine}, which may corrupt a file under many writers",
         }
-        return {"ready": current and (self.initialised or self._token is not None), **facts}
+        return {"ready": current == "current" and (self.initialised or self._token is not None), **facts}
+
+    async def _state_of_store(self) -> str:
+        try:
+            return "current" if await is_open_current(self.store) else "missing: run reverie migrate"
+        except (StoreUnavailable, DatabaseError):
+            return "unknown: the platform's database cannot be reached"
 
     # -- first run
 

@@ -25,7 +25,7 @@ from reverie.sqlite import SqliteDatabase
 from reverie.store import tables
 from reverie.store.apps import make_api_key
 from reverie.store.facts import claim_fact, get_fact, put_fact
-from reverie.store.migrate import migrate
+from reverie.store.migrate import migrate, version_of
 from reverie.store.services import seal_config
 from reverie.store.store import Store
 from reverie.store.users import count_administrators, user_by_email
@@ -60,10 +60,10 @@ async def prepare(settings: Settings, given: Sequence[str], write: bool) -> Prep
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     files = [database_file(one, write=write) for one in given]
-    is_new = not settings.store_path.exists()
+    is_new = version_of(settings.store) is None
     if settings.secret_key is None:
         secret_from(settings.data_dir)
-    migrate(settings.store_path)
+    migrate(settings.store)
     prepared = Prepared()
     async with build(settings, scripts=False) as platform:
         await _administrator(platform, settings, prepared, demo=settings.demo and is_new)
@@ -246,7 +246,7 @@ async def create_admin(settings: Settings, *, email: str, password: str, name: s
     Raises:
         BatchError: the password is too short, or somebody has that e-mail; the message says which.
     """
-    migrate(settings.store_path)
+    migrate(settings.store)
     async with build(settings, scripts=False) as platform:
         context = platform.dispatcher.context(Caller(is_admin=True))
         record: JSON = {"email": email, "password": password, "name": name or email, "is_active": True}
@@ -257,4 +257,4 @@ async def create_admin(settings: Settings, *, email: str, password: str, name: s
 def bring_up_to_date(settings: Settings) -> None:
     """Apply the migrations that the store lacks."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    migrate(settings.store_path)
+    migrate(settings.store)

@@ -10,7 +10,7 @@ import pytest
 
 from reverie.jobs.queue import Queue
 from reverie.model import Job
-from tests.redis_server import sqlite_redis_queue
+from tests.redis_server import postgresql_redis_queue, sqlite_redis_queue
 from tests.unit.jobs.scene import MovingClock, postgresql_queue, sqlite_queue
 
 Opener = Callable[[Path, MovingClock], AbstractAsyncContextManager[Queue]]
@@ -19,6 +19,7 @@ PAIRS: dict[str, Opener] = {
     "sqlite+database": sqlite_queue,
     "sqlite+redis": sqlite_redis_queue,
     "postgresql+database": postgresql_queue,
+    "postgresql+redis": postgresql_redis_queue,
 }
 
 

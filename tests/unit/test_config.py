@@ -97,6 +97,34 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "given", ["postgresql://u:hidden@h:5433/d?sslmode=require", "postgres://u:hidden@h:5433/d?pooler=transaction"]
+)
+def test_a_store_on_postgresql_is_shown_without_its_password(given: str, tmp_path: Path) -> None:
+    settings = read_settings({"REVERIE_DATABASE_URL": given, "REVERIE_DATA_DIR": str(tmp_path)})
+
+    assert str(settings.store) == "postgresql://h:5433/d"
+    assert "hidden" not in repr(settings) + repr(settings.store)
+    assert settings.store.server is not None
+    assert settings.store.server.dsn.startswith("postgresql://u:hidden@h:5433/d")
+    assert "pooler" not in settings.store.server.dsn
+    assert settings.store.server.pooled == ("pooler" in given)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("postgresql://u:hidden@h", "expected the name of the database"),
+        ("postgresql://u:hidden@h/d?pooler=statement", "expected pooler=session or pooler=transaction"),
+    ],
+)
+def test_a_mistake_in_the_address_of_a_server_is_told_without_it(given: str, told: str, tmp_path: Path) -> None:
+    [mistake] = mistakes_of({"REVERIE_DATABASE_URL": given, "REVERIE_DATA_DIR": str(tmp_path)})
+
+    assert told in mistake
+    assert "hidden" not in mistake
+
+
 def test_unknown_names_and_bad_values_come_in_one_error(tmp_path: Path) -> None:
     file = tmp_path / "r.toml"
     file.write_text('hots = "x"\nworkers = -1\ndemo = {}\n')
@@ -107,7 +135,7 @@ def test_unknown_names_and_bad_values_come_in_one_error(tmp_path: Path) -> None:
         "REVERIE_DEMO": "perhaps",
         "REVERIE_LOG_FORMAT": "xml",
         "REVERIE_SECRET_KEY": "short",
-        "REVERIE_DATABASE_URL": "postgresql://u:hidden@h/d",
+        "REVERIE_DATABASE_URL": "mysql://u:hidden@h/d",
         "REVERIE_ADMIN_EMAIL": "nobody",
         "REVERIE_MAX_BODY": "much",
     }
@@ -124,7 +152,7 @@ def test_unknown_names_and_bad_values_come_in_one_error(tmp_path: Path) -> None:
         "REVERIE_DEMO: ",
         "REVERIE_LOG_FORMAT: ",
         "REVERIE_SECRET_KEY: expected 32 characters or more, there are 5",
-        "REVERIE_DATABASE_URL: only SQLite",
+        "REVERIE_DATABASE_URL: expected sqlite:/// and the path of a file, or postgresql://",
         "REVERIE_ADMIN_EMAIL: ",
         "REVERIE_ADMIN_EMAIL and REVERIE_ADMIN_PASSWORD belong together",
         "REVERIE_MAX_BODY: ",

@@ -17,4 +17,4 @@ def migrate(config: Path | None) -> None:
     from reverie.prepare import bring_up_to_date
 
     bring_up_to_date(settings)
-    click.echo(f"{settings.store_path} is up to date.")
+    click.echo(f"{settings.store} is up to date.")

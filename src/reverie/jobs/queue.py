@@ -10,7 +10,7 @@ from reverie.clock import Clock
 from reverie.errors import LeaseLost, QueueUnavailable
 from reverie.jobs.connections import Connections
 from reverie.jobs.ids import JobIds
-from reverie.jobs.ledger import Lease, Ledger, Settlement, Swept
+from reverie.jobs.ledger import Lease, Ledger, Settlement, Swept, WorkerRecord
 from reverie.jobs.settle import failed, finished, lease_of, released, skipped
 from reverie.jobs.transport import Broker, Transport
 from reverie.jobs.wakeups import Wakeups
@@ -18,6 +18,8 @@ from reverie.model import JSON, Job, JobStatus
 
 DAY: Final = 86400.0
 PURGED_AT_ONCE: Final = 1000
+ROLL_CALL_EVERY: Final = 5.0
+"""Seconds between two looks who the workers are; whether they live is looked at by `take_back` each time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +76,8 @@ class Queue:
         self.connections = connections
         self._clock = clock
         self._ids = JobIds(clock)
+        self._workers: list[WorkerRecord] = []
+        self._roll_call_at = float("-inf")
 
     # -- in
 
@@ -232,11 +236,16 @@ class Queue:
 
     async def take_back(self, *, max_crashes: int) -> Swept:
         """Free what dead and hanging workers hold: at once if their process is known to have ended."""
+        now = self._clock.monotonic()
+        if now >= self._roll_call_at:
+            self._roll_call_at = now + ROLL_CALL_EVERY
+            self._workers = await self.ledger.workers()
         silent_since = self._clock.now() - DAY
-        for worker in await self.ledger.workers():
+        for worker in tuple(self._workers):
             gone = self.transport.gone(worker.name)
             if gone or worker.seen_at < silent_since:
                 await self.ledger.bury(worker.name)
+                self._workers.remove(worker)
             if gone:
                 self.transport.clear(worker.name)
         return await self.ledger.sweep(max_crashes=max_crashes)

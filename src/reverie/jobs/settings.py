@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, get_args
 from urllib.parse import quote
@@ -106,6 +107,8 @@ def _driver(name: str, fields: Mapping[str, _Text], mistakes: list[str]) -> Driv
 
 def _address(name: str, driver: Driver | None, url: _Text | None, mistakes: list[str]) -> RedisAddress | None:
     if driver == "redis":
+        if find_spec("redis") is None:
+            mistakes.append(f"the queue connection {name!r} needs a library: pip install 'reverie[redis]'")
         if url is None:
             mistakes.append(
                 f"the queue connection {name!r} needs an address: set {PREFIX}{_capitals(name)}_URL, for instance to "

@@ -15,12 +15,10 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
-import structlog
-
 from reverie.database import Connection, DatabaseBusy, DatabaseError
 from reverie.postgresql.address import Address
 from reverie.postgresql.connection import PostgresqlConnection
-from reverie.postgresql.errors import CAUGHT, is_conflict, is_lost, needs_no_cache, translate
+from reverie.postgresql.errors import CAUGHT, is_conflict, is_lost, shows_pooler, translate
 from reverie.postgresql.listener import Listener
 from reverie.postgresql.pool import Pool
 
@@ -40,8 +38,6 @@ MOST_CONFLICTS: Final = 5
 UNIT_LOCK: Final = 0x5E7E121E
 """Of units of work; any number that others do not use."""
 
-log = structlog.get_logger()
-
 
 class PostgresqlDatabase:
     """`Database` over connections of the event loop that uses it first.
@@ -56,13 +52,11 @@ class PostgresqlDatabase:
     dialect = "postgresql"
 
     def __init__(self, url: str | Address, *, size: int = 8) -> None:
-        self.address = url if isinstance(url, Address) else Address.parse(url)
-        self._size = size
-        self._pool = Pool(self.address, size)
+        self._pool = Pool(url if isinstance(url, Address) else Address.parse(url), size)
         self._home: asyncio.AbstractEventLoop | None = None
         self._aside: Aside | None = None
         self._starting = threading.Lock()
-        self._listener = Listener(self.address)
+        self._listener = Listener(lambda: self.address)
         self._listening = False
         self._moves = 0
         self._moved_at = time.monotonic()
@@ -159,18 +153,18 @@ class PostgresqlDatabase:
                     conflicts += 1
                     await asyncio.sleep(random.uniform(0.001, 0.01) * conflicts)
                     continue
-                if needs_no_cache(error) and not self.address.pooled:
-                    self._believe_in_pooler()
-                    pool.address = self.address
+                if shows_pooler(error) and not self.address.pooled:
+                    pool.believe_in_pooler(error)
                 elif fresh or not is_lost(error):
                     raise translate(error) from error
                 fresh = True
             if time.monotonic() >= give_up:
                 raise DatabaseBusy("no answer in time")
 
-    def _believe_in_pooler(self) -> None:
-        log.warning("store.pooler_found", cause="a prepared statement was lost; add ?pooler=transaction to the URL")
-        self.address = Address(self.address.dsn, pooled=True)
+    @property
+    def address(self) -> Address:
+        """As it was given, or as it turned out to be."""
+        return self._pool.address
 
     # -- where it happens
 
@@ -189,27 +183,27 @@ class PostgresqlDatabase:
 
     # -- changes
 
-    async def listen(self, channel: str, heard: Callable[[], object]) -> Callable[[], None]:
+    def listen(self, channel: str, heard: Callable[[], object]) -> Callable[[], None]:
         """Have *heard* called when *channel* is notified, and when something may have been missed.
 
         What it gives ends it. Behind a pooler nothing is ever heard.
         """
         if not self.address.pooled:
-            await self._listener.add(channel, heard)
+            self._listener.add(channel, heard)
         return lambda: self._listener.remove(channel, heard) if not self.address.pooled else None
-
-    async def open(self) -> None:
-        """Begin to listen for changes of settings; without it `changes` moves five times a second."""
-        if not self._listening:
-            self._listening = True
-            await self.listen(SETTINGS_CHANNEL, self._move)
 
     def _move(self) -> None:
         self._moves += 1
         self._moved_at = time.monotonic()
 
     def changes(self) -> int:
-        """Moves when a change of settings was heard of, and after a while in any case, since one may be missed."""
+        """Moves when a change of settings was heard of, and after a while in any case, since one may be missed.
+
+        Who asks begins to listen.
+        """
+        if not self._listening:
+            self._listening = True
+            self.listen(SETTINGS_CHANNEL, self._move)
         if time.monotonic() - self._moved_at >= (LOOK_HEARING if self._listener.hears else LOOK_DEAF):
             self._move()
         return self._moves

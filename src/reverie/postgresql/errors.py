@@ -25,7 +25,7 @@ _KEY: Final = re.compile(r"Key \((.*?)\)=")
 def is_lost(error: BaseException) -> bool:
     """Whether the connection is of no use any more, and another might be."""
     if isinstance(error, asyncpg.PostgresError):
-        code = error.sqlstate or ""
+        code = _code(error)
         return code.startswith(_LOST_CLASSES) or code in _LOST_CODES
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)
@@ -34,11 +34,13 @@ def is_lost(error: BaseException) -> bool:
 
 def is_conflict(error: BaseException) -> bool:
     """Whether the same statement may succeed when it is tried again at once."""
-    return isinstance(error, asyncpg.PostgresError) and error.sqlstate in _CONFLICT_CODES
+    return isinstance(error, asyncpg.PostgresError) and _code(error) in _CONFLICT_CODES
 
 
-def needs_no_cache(error: BaseException) -> bool:
-    """Whether a prepared statement was not where we left it: a pooler gave us another connection."""
+def shows_pooler(error: BaseException) -> bool:
+    """Whether a pooler stands between: a prepared statement is not where we left it, or our settings are refused."""
+    if isinstance(error, asyncpg.ProtocolViolationError):
+        return "startup parameter" in str(error)
     return isinstance(error, asyncpg.InvalidSQLStatementNameError | asyncpg.DuplicatePreparedStatementError)
 
 
@@ -52,12 +54,17 @@ def translate(error: Exception) -> DatabaseError:
     if not isinstance(error, asyncpg.PostgresError):
         # What cannot be bound, such as an integer beyond 64 bits or half a surrogate pair.
         return Refusal("type", "", text) if isinstance(error, ValueError) else DatabaseBusy(text)
-    code = error.sqlstate or ""
+    code = _code(error)
     if code in _KINDS:
         return Refusal(cast("Any", _KINDS[code]), _detail(error, _KINDS[code]), text)
     if code.startswith("22"):
         return Refusal("type", "", text)
     return DatabaseBusy(text) if is_lost(error) or code in _BUSY_CODES else DatabaseError(text)
+
+
+def _code(error: Any) -> str:
+    """The five characters that PostgreSQL gives every error."""
+    return error.sqlstate or ""
 
 
 def _detail(error: Any, kind: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import random
 from collections.abc import Callable
 from typing import Any, Final
@@ -14,7 +13,7 @@ from reverie.postgresql.address import Address
 from reverie.postgresql.errors import CAUGHT
 from reverie.postgresql.pool import connect
 
-LOOK_EVERY: Final = 5.0
+LOOK_EVERY: Final = 10.0
 """Seconds between two looks whether the connection is still there; a cable that was cut says nothing."""
 ANSWER_WITHIN: Final = 2.0
 LONGEST_TROUBLE: Final = 10.0
@@ -30,25 +29,19 @@ class Listener:
         hears: whether notifications arrive at this moment.
     """
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Callable[[], Address]) -> None:
         self._address = address
         self._ears: dict[str, list[Callable[[], object]]] = {}
-        self._raw: Any = None
+        self._stirred = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self.hears = False
 
-    async def add(self, channel: str, heard: Callable[[], object]) -> None:
+    def add(self, channel: str, heard: Callable[[], object]) -> None:
         """Have *heard* called on this loop; *channel* is a name of ours."""
-        new = channel not in self._ears
         self._ears.setdefault(channel, []).append(heard)
+        self._stirred.set()
         if self._task is None:
             self._task = asyncio.create_task(self._keep())
-        elif new and self.hears:
-            # Broken connections are mended by the task, which then listens on every channel.
-            try:
-                await self._raw.add_listener(channel, self._heard)
-            except CAUGHT:
-                self._raw.terminate()
 
     def remove(self, channel: str, heard: Callable[[], object]) -> None:
         self._ears[channel].remove(heard)
@@ -56,17 +49,16 @@ class Listener:
     def _heard(self, connection: object, pid: int, channel: str, payload: object) -> None:
         self._call(channel)
 
-    def _call(self, *channels: str) -> None:
-        for channel in channels:
-            for heard in tuple(self._ears[channel]):
-                heard()
+    def _call(self, channel: str) -> None:
+        for heard in tuple(self._ears[channel]):
+            heard()
 
     async def _keep(self) -> None:
-        """Connect, listen, look after the connection; again and again, for ever."""
+        """Connect, listen, look after the connection; again and again, for ever, unless there is a pooler."""
         trouble = 0.1
-        while True:
+        while not self._address().pooled:
             try:
-                raw = await connect(self._address)
+                raw = await connect(self._address())
                 try:
                     await self._attend(raw)
                 finally:
@@ -81,21 +73,20 @@ class Listener:
 
     async def _attend(self, raw: Any) -> None:
         """Listen until the connection is lost; raises one of `CAUGHT` then."""
-        lost = asyncio.Event()
-        raw.add_termination_listener(lambda _: lost.set())
+        raw.add_termination_listener(lambda _: self._stirred.set())
         listening: set[str] = set()
-        while missing := self._ears.keys() - listening:
-            for channel in missing:
+        while not raw.is_closed():
+            self._stirred.clear()
+            for channel in self._ears.keys() - listening:
                 await raw.add_listener(channel, self._heard)
-            listening |= missing
-        self._raw = raw
-        self.hears = True
-        self._call(*self._ears)
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(lost.wait(), LOOK_EVERY)
-                raise ConnectionResetError("the server has closed the connection that hears notifications")
-            await raw.fetchval("SELECT 1", timeout=ANSWER_WITHIN)
+                listening.add(channel)
+                self._call(channel)  # what was notified before
+            self.hears = True
+            try:
+                await asyncio.wait_for(self._stirred.wait(), LOOK_EVERY)
+            except TimeoutError:
+                await raw.fetchval("SELECT 1", timeout=ANSWER_WITHIN)
+        raise ConnectionResetError("the server has closed the connection that hears notifications")
 
     async def close(self) -> None:
         if self._task is not None:

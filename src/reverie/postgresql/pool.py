@@ -9,12 +9,13 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 import asyncpg
+import structlog
 
 from reverie.database import DatabaseBusy
 from reverie.postgresql.address import Address
-from reverie.postgresql.errors import CAUGHT, is_lost, translate
+from reverie.postgresql.errors import CAUGHT, is_lost, shows_pooler, translate
 
-CONNECT_WITHIN: Final = 5.0
+CONNECT_WITHIN: Final = 5
 CACHED: Final = 256
 """Prepared statements that a connection keeps."""
 
@@ -24,8 +25,10 @@ _SERVER_SETTINGS: Final = {
     "jit": "off",
     # A unit of work whose process hangs must not hold up the others for ever.
     "idle_in_transaction_session_timeout": "30s",
-    "lock_timeout": "5s",
+    "lock_timeout": "2s",
 }
+
+log = structlog.get_logger()
 
 
 async def connect(address: Address) -> Any:
@@ -94,9 +97,16 @@ class Pool:
                     return await connect(self.address)
             except CAUGHT as error:
                 pause = random.uniform(0.05, 0.2)
-                if not is_lost(error) or loop.time() + pause >= give_up:
+                if shows_pooler(error) and not self.address.pooled:
+                    self.believe_in_pooler(error)
+                elif not is_lost(error) or loop.time() + pause >= give_up:
                     raise translate(error) from error
             await asyncio.sleep(pause)
+
+    def believe_in_pooler(self, why: Exception) -> None:
+        """From now on, behave as behind one that gives each transaction another connection."""
+        log.warning("store.pooler_found", cause=str(why), cure="add ?pooler=transaction to REVERIE_DATABASE_URL")
+        self.address = Address(self.address.dsn, pooled=True)
 
     def _put_back(self, raw: Any) -> None:
         if self._closed or raw.is_closed() or raw.is_in_transaction():

@@ -29,5 +29,12 @@ class StoreAddress:
             raise ValueError("expected sqlite:/// and the path of a file")
         return cls(file=Path(path).expanduser().absolute())
 
+    @property
+    def path(self) -> Path:
+        """The SQLite file; asked for only where it is one."""
+        if self.file is None:
+            raise ValueError(f"{self} is no file")
+        return self.file
+
     def __str__(self) -> str:
         return str(self.file or self.server)

@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, inspect, select
+from sqlalchemy import Connection, Engine, Select, create_engine, inspect, select
 from sqlalchemy import table as table_named
 from sqlalchemy.engine.url import URL
 from sqlalchemy.sql import column
 
+from reverie.database import DatabaseError
+from reverie.errors import SettingsError
 from reverie.postgresql.address import Address
-from reverie.postgresql.script import run_script
 from reverie.sqlite import driver_module
 from reverie.store.address import StoreAddress
+from reverie.store.opening import missing_library
 from reverie.store.store import Store
-
-T = TypeVar("T")
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 PATIENCE: Final = 30.0
@@ -48,11 +48,12 @@ def migrate(where: StoreAddress | Path | str) -> bool:
         where: a SQLite file, or a URL.
 
     Raises:
-        DatabaseError: a PostgreSQL server cannot be reached or refused.
+        SettingsError: a PostgreSQL server cannot be reached, or refuses.
     """
     address = _address(where)
     if address.server is not None:
-        return _apart(_migrate_server(address.server))
+        wanted = newest()
+        return _ask_server(address.server, lambda current: None if current == wanted else _written(current)) != wanted
     engine = _engine(address.file)
     try:
         with engine.connect() as connection:
@@ -69,20 +70,15 @@ def migrate(where: StoreAddress | Path | str) -> bool:
         engine.dispose()
 
 
-async def _migrate_server(server: Address) -> bool:
-    wanted = newest()
-    return await run_script(server, _NUMBER, lambda current: None if current == wanted else _written(current)) != wanted
-
-
 def version_of(where: StoreAddress | Path | str) -> str | None:
     """The number of the last migration that was applied; None where there is no store. A missing file is not made.
 
     Raises:
-        DatabaseError: a PostgreSQL server cannot be reached.
+        SettingsError: a PostgreSQL server cannot be reached, or refuses.
     """
     address = _address(where)
     if address.server is not None:
-        return _apart(run_script(address.server, _NUMBER, lambda current: None))
+        return _ask_server(address.server, lambda current: None)
     if address.file is None or not address.file.exists():
         return None
     engine = _engine(address.file)
@@ -100,7 +96,7 @@ def is_current(where: StoreAddress | Path | str) -> bool:
 
 async def is_open_current(store: Store) -> bool:
     """Whether every migration was applied to a store that is open. Raises StoreUnavailable."""
-    number = select(column("version_num")).select_from(table_named(_TABLE))
+    number: Select[Any] = select(column("version_num")).select_from(table_named(_TABLE))
     return await store.scalar(number) == newest()
 
 
@@ -110,10 +106,21 @@ def _address(where: StoreAddress | Path | str) -> StoreAddress:
     return StoreAddress.parse(where) if isinstance(where, str) else where
 
 
-def _apart(work: Coroutine[Any, Any, T]) -> T:
-    """Run *work* on a loop of its own, whether or not the caller has one."""
-    with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
-        return thread.submit(asyncio.run, work).result()
+def _ask_server(server: Address, script_after: Callable[[str | None], str | None]) -> str | None:
+    """The number that the server knows, having run what follows from it; on a loop of its own, for any caller."""
+    try:
+        from reverie.postgresql.script import run_script
+    except ModuleNotFoundError as error:
+        raise missing_library() from error
+
+    async def ask() -> str | None:
+        return await run_script(server, _NUMBER, script_after)
+
+    try:
+        with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
+            return thread.submit(asyncio.run, ask()).result()
+    except DatabaseError as error:
+        raise SettingsError([f"{server}: the platform's store cannot be reached there ({error})"]) from error
 
 
 def _engine(file: Path | None) -> Engine:

@@ -11,19 +11,18 @@ from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from sqlalchemy import Boolean, ClauseElement, select, update
 from sqlalchemy.engine import Dialect
-from sqlalchemy.engine.url import make_url
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from reverie.clock import Clock, text_of
 from reverie.database import Connection, Database, DatabaseBusy, Value
 from reverie.errors import StoreUnavailable
 from reverie.sealing import Sealer
+from reverie.store.dialects import dialect_of
 from reverie.store.tables import settings_version
 
 T = TypeVar("T")
 Record: TypeAlias = dict[str, Value]
 
-_DRIVERS: Final = {"sqlite": "sqlite://", "postgresql": "postgresql+asyncpg://"}
 _MOST_SHAPES: Final = 1000
 _VERSION: Final = select(settings_version.c.version).where(settings_version.c.id == 1)
 _MOVE: Final = update(settings_version).where(settings_version.c.id == 1).values(version=settings_version.c.version + 1)
@@ -50,7 +49,7 @@ class Store:
         self.sealer = sealer
         self.clock = clock
         self.moved = 0
-        self._dialect: Dialect = make_url(_DRIVERS[database.dialect]).get_dialect()()
+        self._dialect: Dialect = dialect_of(database.dialect)
         self._shapes: dict[Any, Shape | None] = {}
 
     def now_text(self) -> str:

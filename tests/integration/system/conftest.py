@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from argon2 import PasswordHasher
 from reverie.auth.gate import Auth
 from reverie.auth.login import Passwords
 from reverie.clock import SystemClock
+from reverie.database import Database
 from reverie.errors import NotFound, ReverieError
 from reverie.model import JSON, Caller, Context, Request, Response
 from reverie.sealing import Sealer
@@ -23,11 +25,11 @@ from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import ConfigField, ServiceType, script_service
 from reverie.services.system.system import SystemService
 from reverie.services.user import UserService
-from reverie.sqlite import SqliteDatabase
 from reverie.store.memory import Memory
-from reverie.store.migrate import migrate
+from reverie.store.opening import open_database
 from reverie.store.store import Store
 from reverie.store.users import create_first_administrator
+from tests.unit.store.world import new_store
 
 ADMIN_EMAIL = "ops@example.test"
 PASSWORD = "correct horse battery"
@@ -54,7 +56,7 @@ class Platform:
     auth: Auth
     system: SystemService
     user: UserService
-    database: SqliteDatabase
+    database: Database
     flushed: list[str | None] = field(default_factory=list)
     services: dict[str, Service] = field(default_factory=dict)
 
@@ -120,12 +122,17 @@ def inner(response: Response, index: int) -> Any:
     return at(response, "error", "context", "resource", index)
 
 
-@pytest.fixture
-async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
-    file = tmp_path / "store.db"
-    migrate(file)
-    database = SqliteDatabase(file, synchronous="NORMAL")
-    store = Store(database, Sealer("s" * 32), SystemClock())
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def platform(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Platform]:
+    with new_store(request.param, tmp_path) as address:
+        database = open_database(address)
+        async with _platform(Store(database, Sealer("s" * 32), SystemClock())) as platform:
+            yield platform
+        await database.close()
+
+
+@asynccontextmanager
+async def _platform(store: Store) -> AsyncIterator[Platform]:
     memory = Memory(store)
     passwords = Passwords(PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
     auth = Auth(memory, store, passwords=passwords)
@@ -135,9 +142,8 @@ async def platform(tmp_path: Path) -> AsyncIterator[Platform]:
     system = make_system(store, memory, auth, flushed, services, disabled=())
     user = UserService(auth=auth, memory=memory)
     services |= {"system": system, "user": user}
-    yield Platform(store, memory, auth, system, user, database, flushed, services)
+    yield Platform(store, memory, auth, system, user, store.database, flushed, services)
     await auth.close()
-    await database.close()
 
 
 def make_system(

@@ -202,7 +202,7 @@ async def test_the_environment_tells_each_caller_what_he_may_know(platform: Plat
 
     admin = at(await platform.ask("GET", "system/environment"))
     assert admin["platform"]["version"] == "1.2.3"
-    assert (admin["platform"]["db_driver"], admin["platform"]["queue"]) == ("sqlite", ["database"])
+    assert (admin["platform"]["db_driver"], admin["platform"]["queue"]) == (platform.database.dialect, ["database"])
     assert (admin["runtime"], admin["php"]) == ({"isolation": "instance"}, {})
 
 

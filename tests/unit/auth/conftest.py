@@ -11,9 +11,8 @@ from tests.unit.store.world import World, new_world
 
 @pytest.fixture
 async def world(tmp_path: Path, anyio_backend: str) -> AsyncIterator[World]:
-    world = new_world(tmp_path)
-    yield world
-    await world.close()
+    async with new_world(tmp_path) as world:
+        yield world
 
 
 @pytest.fixture

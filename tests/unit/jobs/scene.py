@@ -5,22 +5,24 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+
+from tests.postgres import database_url
 
 from reverie.clock import Clock
 from reverie.jobs.connections import Connections
 from reverie.jobs.ledgers.postgresql import PostgresqlLedger
 from reverie.jobs.ledgers.sqlite import SqliteLedger
 from reverie.jobs.queue import Draft, Queue
+from reverie.jobs.transport import Broker
 from reverie.jobs.transports.database import DatabaseTransport
 from reverie.jobs.transports.postgresql import PostgresqlTransport
 from reverie.model import Job
-from reverie.postgresql import PostgresqlDatabase
+from reverie.postgresql.database import PostgresqlDatabase
 from reverie.sqlite import SqliteDatabase
 from reverie.store.migrate import migrate
-from tests.postgres import database_url
 
 NOON = 1_714_644_000.0
 
@@ -94,7 +96,9 @@ async def sqlite_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
 
 
 @asynccontextmanager
-async def postgresql_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
+async def postgresql_queue(
+    folder: Path, clock: Clock, connections: Connections | None = None, brokers: Mapping[str, Broker] | None = None
+) -> AsyncIterator[Queue]:
     """The queue in a database that belongs to *folder*; open it twice to have two processes' worth of it."""
     address = folder / "postgresql.url"
     async with AsyncExitStack() as stack:
@@ -105,7 +109,8 @@ async def postgresql_queue(folder: Path, clock: Clock) -> AsyncIterator[Queue]:
         stack.push_async_callback(database.close)
         # The server's clock: it does not jump with the host's.
         ledger = PostgresqlLedger(database, clock, now=clock.monotonic)
-        queue = Queue(ledger, PostgresqlTransport(database, folder / "wake"), Connections(), clock)
+        transport = PostgresqlTransport(database, folder / "wake")
+        queue = Queue(ledger, transport, connections or Connections(), clock, brokers or {})
         stack.push_async_callback(queue.close)
         yield queue
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -159,9 +161,25 @@ def test_connections_are_tables_and_nothing_else(file: Path, text: str) -> None:
     assert len(mistakes_of({}, file)) == 1
 
 
+def test_a_missing_library_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+
+    assert named(read_settings({"REVERIE_QUEUE_MORE_DRIVER": "database"}))
+    assert mistakes_of({"REVERIE_QUEUE_REDIS_URL": "redis://h", "REVERIE_PORT": "x"}) == [
+        "the queue connection 'redis' needs a library: pip install 'reverie[redis]'",
+        "REVERIE_PORT: expected a whole number, not 'x'",
+    ]
+
+
 def test_passwords_of_connections_are_not_in_the_representation() -> None:
     settings = read_settings({"REVERIE_QUEUE_REDIS_URL": "redis://me:hush-hush@h", "QUEUE_PASSWORD": "hush"})
 
     assert "hush" not in repr(settings)
     assert "hush" not in repr(settings.queue_connections)
     assert "name='redis'" in repr(settings)
+
+
+def test_the_library_is_not_loaded_until_a_connection_needs_it() -> None:
+    program = "import sys, reverie.app; sys.exit('redis' in sys.modules)"
+
+    assert subprocess.run([sys.executable, "-c", program], check=False, timeout=60).returncode == 0

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,11 +12,13 @@ from sqlalchemy import Table, insert
 from reverie.database import Connection, Value
 from reverie.model import Access
 from reverie.sealing import Sealer
-from reverie.sqlite import SqliteDatabase
 from reverie.store import tables
+from reverie.store.address import StoreAddress
 from reverie.store.lookups import seal_value
 from reverie.store.migrate import migrate
+from reverie.store.opening import open_database
 from reverie.store.store import Store
+from tests.postgres import database_url
 
 SECRET = "a secret of more than thirty-two characters"
 NOON = 1_714_644_000.0  # 2024-05-02 10:00:00 UTC
@@ -41,14 +44,14 @@ class MovableClock:
 class World:
     """A store with short ways to put records into it."""
 
-    def __init__(self, path: Path, clock: MovableClock) -> None:
-        self.path = path
+    def __init__(self, address: StoreAddress, clock: MovableClock) -> None:
+        self.address = address
         self.clock = clock
-        self.store = Store(SqliteDatabase(path), Sealer(SECRET), clock)
+        self.store = Store(open_database(address), Sealer(SECRET), clock)
 
     def other_process(self) -> World:
-        """The same file through connections of its own, as another process would have."""
-        return World(self.path, self.clock)
+        """The same database through connections of its own, as another process would have."""
+        return World(self.address, self.clock)
 
     async def put(self, table: Table, **values: Any) -> int:
         """Insert one record; its id."""
@@ -102,10 +105,26 @@ class World:
         await self.store.database.close()
 
 
-def new_world(folder: Path) -> World:
-    path = folder / "store.db"
-    migrate(path)
-    return World(path, MovableClock())
+@contextmanager
+def new_store(kind: str, folder: Path) -> Iterator[StoreAddress]:
+    """A store of this version, on ``sqlite`` or ``postgresql``; nothing is left of it afterwards."""
+    if kind == "sqlite":
+        address = StoreAddress(file=folder / "store.db")
+        migrate(address)
+        yield address
+    else:
+        with database_url() as url:
+            yield StoreAddress.parse(url)
+
+
+@asynccontextmanager
+async def new_world(folder: Path, kind: str = "sqlite") -> AsyncIterator[World]:
+    with new_store(kind, folder) as address:
+        world = World(address, MovableClock())
+        try:
+            yield world
+        finally:
+            await world.close()
 
 
 def access(

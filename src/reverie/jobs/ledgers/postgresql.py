@@ -22,9 +22,11 @@ are stored; so hosts whose clocks differ agree on what is due.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+from reverie.clock import Clock
 from reverie.database import Connection, Value
 from reverie.jobs.ledger import Kept, Lease, Settlement, Swept
 from reverie.jobs.ledgers import postgresql_sql as sql
@@ -35,14 +37,17 @@ from reverie.jobs.ledgers.postgresql_records import (
     shown,
     with_payload,
 )
+from reverie.jobs.ledgers.postgresql_watermark import Watermark
 from reverie.jobs.ledgers.rows import json_text, number, row_of
 from reverie.model import Job
+from reverie.postgresql.database import PostgresqlDatabase
 
 MOST_SWEPT: Final = 500
 """Jobs taken back in one transaction."""
 
 _KINDS: Final = [(one, named) for one in (False, True) for named in (False, True)]
 _CLAIMS: Final = {kind: sql.claim(one_connection=kind[0], named=kind[1]) for kind in _KINDS}
+_MARKED: Final = {named: sql.claim(one_connection=False, named=named, marked=True) for named in (False, True)}
 _NEXT_DUES: Final = {kind: sql.next_due(one_connection=kind[0], named=kind[1]) for kind in _KINDS}
 
 
@@ -53,6 +58,10 @@ class PostgresqlLedger(PostgresqlRecords):
         clock: of this host; what jobs were made by.
         now: tells the time instead of the server's clock; for tests that move it.
     """
+
+    def __init__(self, database: PostgresqlDatabase, clock: Clock, *, now: Callable[[], float] | None = None) -> None:
+        super().__init__(database, clock, now=now)
+        self._marks: dict[tuple[str, str | None, tuple[str, ...] | None], Watermark] = {}
 
     # -- in
 
@@ -95,10 +104,18 @@ class PostgresqlLedger(PostgresqlRecords):
     ) -> list[Job]:
         if limit < 1:
             return []
-        text = _CLAIMS[connection is not None, queues is not None]
         named = None if queues is None else list(dict.fromkeys(queues))
-        rows = await self._run(text, self._now(), worker, lease, limit, connection, named, first)
-        return [with_payload(row) for row in sorted(rows, key=_place)]
+        values = (self._now(), worker, lease, limit, connection, named, first)
+        mark = self._marks.setdefault((worker, connection, None if named is None else tuple(named)), Watermark())
+        if (known := mark.lanes(limit)) is not None:
+            jobs = _claimed(await self._run(_MARKED[named is not None], *values, *known))
+            mark.note_claim(jobs, limit)
+            if jobs:
+                return jobs
+        began = time.monotonic()
+        jobs = _claimed(await self._run(_CLAIMS[connection is not None, named is not None], *values))
+        mark.note_look(jobs, limit, time.monotonic() - began)
+        return jobs
 
     async def start_many(self, leases: Sequence[Lease]) -> list[Lease]:
         ids, epochs = _parted(leases)
@@ -161,6 +178,10 @@ class PostgresqlLedger(PostgresqlRecords):
 
 def _clean(value: Value) -> Value:
     return clean(value) if isinstance(value, str) else value
+
+
+def _claimed(rows: list[Any]) -> list[Job]:
+    return [with_payload(row) for row in sorted(rows, key=_place)]
 
 
 def _place(row: Any) -> int:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from reverie.clock import Clock
 from reverie.database import DatabaseError
 from reverie.jobs.finding import Finding
-from reverie.postgresql import PostgresqlDatabase
+from reverie.postgresql.database import PostgresqlDatabase
 
 OLDEST_VERSION: Final = 130000
 LONGEST_SNAPSHOT: Final = 60.0

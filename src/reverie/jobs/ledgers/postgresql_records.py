@@ -15,7 +15,7 @@ from reverie.jobs.ledgers import postgresql_sql as sql
 from reverie.jobs.ledgers.postgresql_health import examine
 from reverie.jobs.ledgers.rows import attempt_of, bytes_of, count_of, job_of, rate_of, worker_of
 from reverie.model import Attempt, Job, JobStatus
-from reverie.postgresql import PostgresqlDatabase
+from reverie.postgresql.database import PostgresqlDatabase
 
 PATIENCE: Final = 2.0
 """Seconds within which who pushes a job is told that the store is away."""

@@ -114,6 +114,19 @@ _ALL_LINKS = """
         ORDER BY connection LIMIT 1
     ) AS next
 """
+# Lanes that are known, from a due time on; see `postgresql_watermark`.
+_MARKED = """
+lane AS (
+    SELECT known.connection, known.queue, known.priority, head.due_at
+    FROM unnest($8::text[], $9::text[], $10::int[], $11::float8[]) AS known(connection, queue, priority, since)
+    CROSS JOIN LATERAL (
+        SELECT due_at FROM job
+        WHERE status = 'waiting' AND connection = known.connection AND queue = known.queue
+        AND priority = known.priority AND due_at >= known.since
+        ORDER BY due_at, id LIMIT 1
+    ) AS head
+)
+"""
 _OPEN = "NOT EXISTS (SELECT FROM queue_pause AS p WHERE p.connection = lane.connection AND p.queue = lane.queue)"
 
 
@@ -126,16 +139,17 @@ def lanes(*, one_connection: bool, named: bool) -> str:
     return _LEAP.format(first=first, beyond="" if one_connection else _BEYOND)
 
 
-def claim(*, one_connection: bool, named: bool) -> str:
+def claim(*, one_connection: bool, named: bool, marked: bool = False) -> str:
     """One statement that finds the lanes, locks what is due in their order, leases it, and brings the payloads.
 
-    Values: the time, worker, seconds of the lease, how many, connection, queues, and the queue that comes first. Rows
-    are `SHOWN` and the payload.
+    Values: the time, worker, seconds of the lease, how many, connection, queues, and the queue that comes first; with
+    *marked*, the lanes of `postgresql_watermark`. Rows are `SHOWN`, the payload, and the place in the order.
     """
+    found = _MARKED if marked else lanes(one_connection=one_connection, named=named)
     order = "array_position($6::text[], lane.queue::text)" if named else "lane.queue <> $7::text, lane.oldest"
     return f"""
 WITH RECURSIVE {CLOCK}, unused AS (SELECT $5::text, $6::text[], $7::text),
-{lanes(one_connection=one_connection, named=named)},
+{found},
 ranked AS MATERIALIZED (
     SELECT lane.*, row_number() OVER (ORDER BY {order}, lane.connection, lane.queue, lane.priority DESC) AS rank
     FROM (SELECT *, min(due_at) OVER (PARTITION BY connection, queue) AS oldest FROM lane) AS lane
@@ -146,7 +160,7 @@ picked AS MATERIALIZED (
     ) AS lane CROSS JOIN LATERAL (
         SELECT id FROM job
         WHERE status = 'waiting' AND connection = lane.connection AND queue = lane.queue AND priority = lane.priority
-        AND due_at <= {AT}
+        AND due_at >= lane.due_at AND due_at <= {AT}
         ORDER BY due_at, id LIMIT $4::int FOR UPDATE SKIP LOCKED
     ) AS next
     LIMIT $4::int

@@ -20,7 +20,7 @@ import structlog
 from reverie.database import DatabaseError
 from reverie.jobs.finding import Finding
 from reverie.jobs.transports.database import DatabaseTransport
-from reverie.postgresql import PostgresqlDatabase
+from reverie.postgresql.database import PostgresqlDatabase
 
 CHANNEL: Final = "reverie_queue"
 BETWEEN: Final = 0.05
@@ -52,7 +52,7 @@ class PostgresqlTransport:
     async def join(self, worker: str) -> None:
         await self._local.join(worker)
         if self._unlisten is None:
-            self._unlisten = await self._database.listen(CHANNEL, self._local.stir)
+            self._unlisten = self._database.listen(CHANNEL, self._local.stir)
 
     async def leave(self) -> None:
         if self._unlisten is not None:

@@ -131,8 +131,7 @@ class RedisBroker:
     async def deafen(self) -> None:
         listener, self._listener = self._listener, None
         if listener is not None:
-            listener.cancel()
-            await asyncio.gather(listener, return_exceptions=True)
+            await _end(listener)
 
     async def _listen(self, queues: frozenset[str] | None, woken: Callable[[], None]) -> None:
         failures = 0
@@ -227,9 +226,15 @@ class RedisBroker:
         if self._teller is not None:
             if not self.away:
                 await asyncio.wait([self._teller], timeout=LAST_WORDS)
-            self._teller.cancel()
-            await asyncio.gather(self._teller, return_exceptions=True)
+            await _end(self._teller)
         await self._drop_session()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    # Until Python 3.12 `wait_for`, with which redis-py sends, loses a cancellation that comes as its work is done.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.05)
 
 
 def _findings(subject: str, facts: dict[str, str]) -> list[Finding]:

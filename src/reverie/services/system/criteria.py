@@ -151,6 +151,9 @@ class _Columns:
             ordered = nulls_first(ordered)
         elif rest[-2:] == ["nulls", "last"]:
             ordered = nulls_last(ordered)
+        elif rest[-2:] != ["nulls", "first"]:
+            # As SQLite has it: nothing is less than everything. PostgreSQL has it the other way round.
+            ordered = nulls_last(ordered) if rest[:1] == ["desc"] else nulls_first(ordered)
         return ordered
 
     # -- filter
