@@ -7,7 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -120,7 +120,7 @@ async def test_a_server_that_hangs_delays_nobody(server: RedisServer, tmp_path: 
 
 
 async def test_a_worker_in_another_process_begins_at_once(
-    server: RedisServer, tmp_path: Path, record_property: pytest.RecordProperty
+    server: RedisServer, tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
     async with redis_queue(tmp_path, SystemClock(), server.url) as queue:
         with subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
