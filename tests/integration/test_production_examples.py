@@ -104,7 +104,7 @@ def test_supervisor_lets_scripts_end() -> None:
         assert program["stopsignal"] == "TERM"
         assert not program.getboolean("stopasgroup")
         assert program.getboolean("killasgroup")
-        assert program.getfloat("stopwaitsecs", 0.0) > LONGEST_STOP
+        assert float(program["stopwaitsecs"]) > LONGEST_STOP
 
 
 # -- compose

@@ -113,7 +113,7 @@ def at_desk(config: Path | None, work: Callable[[Desk], Awaitable[T]]) -> T:
     from reverie.observe import set_up
 
     settings = read(config)
-    set_up(settings.log_format, level=logging.WARNING)
+    set_up(settings.log_format, level="warning")
 
     async def run() -> T:
         async with open_desk(settings) as desk:

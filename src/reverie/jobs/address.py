@@ -1,8 +1,10 @@
 """Where a Redis or Valkey is, and how to get in: read from one URL, whose secrets never show.
 
-redis://[[user]:password@]host[:6379][/db]              rediss://... the same over TLS
-unix://[[user]:password@]/path/of/socket[?db=N]
-redis+sentinel://[[user]:password@]host[:26379][,host...]/service[/db]    rediss+sentinel://...
+    redis://[[user]:password@]host[:6379][/db]              rediss://... the same over TLS
+    unix://[[user]:password@]/path/of/socket[?db=N]
+    redis+sentinel://[[user]:password@]host[:26379][,host...]/service[/db]    rediss+sentinel://...
+
+Our own reader, because redis-py's knows no Sentinel and finds out about mistakes only when it connects.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final, cast, get_args
 from urllib.parse import quote
 
 from reverie.errors import meant
@@ -28,7 +28,8 @@ FOREIGN: Final = ("QUEUE_HOST", "QUEUE_PORT", "QUEUE_DATABASE", "QUEUE_PASSWORD"
 FOREIGN_QUEUE: Final = "QUEUE_NAME"
 FOREIGN_DATABASE: Final = 3
 """The database that DreamFactory takes where ``QUEUE_DATABASE`` is not set."""
-_DRIVERS: Final[Mapping[str, Driver]] = {one: one for one in get_args(Driver)}
+_DRIVERS: Final[Mapping[str, Driver]] = {one: one for one in cast("tuple[Driver, ...]", get_args(Driver))}
+_STANDARD: Final[Mapping[str, Driver]] = {one.name: one.driver for one in STANDARD}
 _IN_ENVIRONMENT: Final = re.compile(rf"{PREFIX}(?P<name>.+?)_(?P<field>DRIVER|URL|QUEUE|URL_FILE)")
 
 
@@ -83,7 +84,7 @@ def _connection(
 
 def _driver(name: str, fields: Mapping[str, _Text], mistakes: list[str]) -> Driver | None:
     """The one that was given, else the one that the connection is called, else Redis if there is a URL."""
-    standard: Driver | None = next((one.driver for one in STANDARD if one.name == name), None)
+    standard = _STANDARD.get(name)
     if "driver" in fields:
         text, where = fields["driver"].text.strip().lower(), fields["driver"].where
         given = _DRIVERS.get(text)
