@@ -15,12 +15,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from reverie.database import Connection, DatabaseBusy, Refusal
 from reverie.errors import QueueUnavailable, SettingsError
 from reverie.jobs.ledger import JobFilter
-from reverie.postgresql.database import PostgresqlDatabase
+from reverie.postgresql.database import UNIT_LOCK, PostgresqlDatabase
 from reverie.store.migrate import is_current, migrate, newest, version_of
 from tests.acceptance.server import free_port, wait_for
 from tests.integration.scene import one, opened
@@ -196,6 +197,28 @@ async def test_a_frozen_server_is_told_from_a_slow_one(tmp_path: Path) -> None:
                 server.freeze(on=False)
 
             await push(queue, draft("after"))
+
+
+async def test_units_of_work_fail_fast_while_the_server_is_frozen_or_somebody_holds_the_lock() -> None:
+    with postgres_server() as server:
+        name = server.new_database()
+        database = PostgresqlDatabase(server.url(name))
+        await database.write(one)
+        holding = await asyncpg.connect(server.url(name))
+        await holding.execute(f"BEGIN; SELECT pg_advisory_xact_lock({UNIT_LOCK})")
+        for frozen in (False, True):
+            server.freeze(on=frozen)
+            began = time.monotonic()
+            try:
+                with pytest.raises(DatabaseBusy):
+                    await database.write(one)
+                assert time.monotonic() - began < 4
+            finally:
+                server.freeze(on=False)
+
+        await holding.close()
+        assert await database.write(one) == 1
+        await database.close()
 
 
 async def test_a_server_that_only_reads_counts_as_away(server: PostgresServer, name: str, tmp_path: Path) -> None:

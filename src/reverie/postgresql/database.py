@@ -28,8 +28,10 @@ SETTINGS_CHANNEL: Final = "reverie_settings"
 """Notified by a trigger of the store whenever the settings version moves."""
 PATIENCE: Final = 2.0
 """Seconds until a caller is told that nobody is there."""
+UNIT_WITHIN: Final = 10.0
+"""Seconds for a unit of work, once it has begun: the others wait for it."""
 ANSWER_WITHIN: Final = 30.0
-"""Seconds for a unit of work or a long look."""
+"""Seconds for a long look."""
 LOOK_DEAF: Final = 0.2
 """Seconds after which settings may have changed while nothing is heard of it."""
 LOOK_HEARING: Final = 1.0
@@ -86,13 +88,13 @@ class PostgresqlDatabase:
         while True:
             begun = False
             try:
-                async with (
-                    pool.connection(within=give_up - time.monotonic(), fresh=fresh) as raw,
-                    asyncio.timeout(ANSWER_WITHIN),
-                ):
-                    await raw.execute(f"BEGIN; SELECT pg_advisory_xact_lock({UNIT_LOCK})")
+                left = give_up - time.monotonic()
+                async with pool.connection(within=left, fresh=fresh) as raw:
+                    async with asyncio.timeout(left):
+                        await raw.execute(f"BEGIN; SELECT pg_advisory_xact_lock({UNIT_LOCK})")
                     begun = True
-                    return await self._finished(raw, work)
+                    async with asyncio.timeout(UNIT_WITHIN):
+                        return await self._finished(raw, work)
             except CAUGHT as error:
                 # Only a connection that was dead before the work began may be replaced unseen.
                 if begun or fresh or not is_lost(error):

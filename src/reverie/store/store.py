@@ -14,7 +14,7 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from reverie.clock import Clock, text_of
-from reverie.database import Connection, Database, DatabaseBusy, Value
+from reverie.database import Connection, Database, DatabaseBusy, Refusal, Value
 from reverie.errors import StoreUnavailable
 from reverie.sealing import Sealer
 from reverie.store.dialects import dialect_of
@@ -75,6 +75,10 @@ class Store:
             return await work(connection)
         try:
             return await self.database.read(work, quick=True)
+        except Refusal as refusal:
+            if refusal.kind != "type":
+                raise
+            return []  # what no column can hold, such as NUL on PostgreSQL, is in none
         except DatabaseBusy as error:
             raise unavailable() from error
 

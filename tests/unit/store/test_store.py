@@ -133,3 +133,9 @@ async def test_ids_are_never_given_out_twice(world: World) -> None:
 
 async def test_date_columns_hold_the_time_of_the_clock(world: World) -> None:
     assert world.store.now_text() == "2024-05-02 10:00:00"
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800", "x" * 5000])
+async def test_what_no_column_can_hold_is_not_found(world: World, name: str) -> None:
+    assert await world.store.fetch(select(tables.service).where(tables.service.c.name == name)) == []
+    assert await world.store.fetch(select(tables.service).where(tables.service.c.id == 2**70)) == []
