@@ -107,7 +107,6 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def at_desk(config: Path | None, work: Callable[[Desk], Awaitable[T]]) -> T:
     """Do something with the queue of the settings; nothing that runs scripts is started for it."""
     import asyncio
-    import logging
 
     from reverie.app import open_desk
     from reverie.observe import set_up
