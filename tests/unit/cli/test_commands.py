@@ -109,12 +109,22 @@ def test_the_commands_for_people_are_listed_and_the_children_are_not() -> None:
     shown = CliRunner().invoke(reverie, ["--help"]).output
 
     listed = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["up", "serve", "queue", "migrate", "user", "version"]
+    assert listed == ["up", "serve", "queue", "migrate", "user", "demo", "version"]
 
 
 @pytest.mark.parametrize(
     "path",
-    [["up"], ["serve"], ["queue"], ["queue", "work"], ["queue", "failed"], ["migrate"], ["user", "create-admin"]],
+    [
+        ["up"],
+        ["serve"],
+        ["queue"],
+        ["queue", "work"],
+        ["queue", "failed"],
+        ["queue", "bench"],
+        ["demo", "crash"],
+        ["migrate"],
+        ["user", "create-admin"],
+    ],
 )
 def test_every_command_has_a_help(path: list[str]) -> None:
     result = CliRunner().invoke(reverie, [*path, "--help"])
@@ -124,7 +134,14 @@ def test_every_command_has_a_help(path: list[str]) -> None:
 
 
 def test_every_mistake_in_the_settings_is_told_and_the_exit_is_2(tmp_path: Path) -> None:
-    for command in (["up"], ["serve"], ["queue", "work"], ["queue", "failed"], ["migrate"]):
+    for command in (
+        ["up"],
+        ["serve"],
+        ["queue", "work"],
+        ["queue", "failed"],
+        ["queue", "bench"],
+        ["migrate"],
+    ):
         done = run(*command, REVERIE_DATA_DIR=str(tmp_path), REVERIE_PROT="1", REVERIE_WORKERS="many")
 
         assert done.returncode == 2
