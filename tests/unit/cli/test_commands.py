@@ -120,11 +120,7 @@ def test_the_commands_for_people_are_listed_and_the_children_are_not() -> None:
     shown = CliRunner().invoke(reverie, ["--help"]).output
 
     listed = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], re.MULTILINE)
-<<<<<<< HEAD
     assert listed == ["up", "serve", "queue", "maintenance", "migrate", "keys", "user", "demo", "version"]
-=======
-    assert listed == ["up", "serve", "queue", "migrate", "user", "demo", "version"]
->>>>>>> h/bench
 
 
 @pytest.mark.parametrize(
@@ -139,10 +135,7 @@ def test_the_commands_for_people_are_listed_and_the_children_are_not() -> None:
         ["demo", "crash"],
         ["migrate"],
         ["user", "create-admin"],
-<<<<<<< HEAD
         ["keys", "drop"],
-=======
->>>>>>> h/bench
     ],
 )
 def test_every_command_has_a_help(path: list[str]) -> None:
@@ -159,10 +152,7 @@ def test_every_mistake_in_the_settings_is_told_and_the_exit_is_2(tmp_path: Path)
         ["queue", "work"],
         ["queue", "failed"],
         ["queue", "bench"],
-<<<<<<< HEAD
         ["demo", "crash"],
-=======
->>>>>>> h/bench
         ["migrate"],
     ):
         done = run(*command, REVERIE_DATA_DIR=str(tmp_path), REVERIE_PROT="1", REVERIE_WORKERS="many")
