@@ -71,7 +71,7 @@ class PostgresqlDatabase:
 
         async def unit(pool: Pool) -> T:
             async def reading(raw: Any) -> T:
-                whole = raw.transaction(readonly=True) if self.address.pooled else contextlib.nullcontext()
+                whole = raw.transaction(readonly=True) if pool.address.pooled else contextlib.nullcontext()
                 async with whole:
                     return await work(PostgresqlConnection(raw))
 
@@ -128,14 +128,17 @@ class PostgresqlDatabase:
             DatabaseBusy: no answer; it may have been done nevertheless.
         """
 
-        async def work(raw: Any) -> list[Any]:
-            # Behind a pooler, a prepared statement must find the connection that knows it.
-            whole = raw.transaction() if self.address.pooled else contextlib.nullcontext()
-            async with whole:
-                rows: list[Any] = await raw.fetch(sql, *values)
-            return rows
+        async def unit(pool: Pool) -> list[Any]:
+            async def work(raw: Any) -> list[Any]:
+                # Behind a pooler, a prepared statement must find the connection that knows it.
+                whole = raw.transaction() if pool.address.pooled else contextlib.nullcontext()
+                async with whole:
+                    rows: list[Any] = await raw.fetch(sql, *values)
+                return rows
 
-        return await self._at_home(lambda pool: self._repeated(pool, work, within))
+            return await self._repeated(pool, work, within)
+
+        return await self._at_home(unit)
 
     async def _repeated(self, pool: Pool, work: Callable[[Any], Awaitable[T]], within: float) -> T:
         """Run *work* on a connection, once more if that was lost, and a few times if others were in the way."""
@@ -147,7 +150,7 @@ class PostgresqlDatabase:
                 async with pool.connection(within=min(PATIENCE, left), fresh=fresh) as raw, asyncio.timeout(left):
                     return await work(raw)
             except DatabaseError as error:
-                if fresh or not (isinstance(error.__cause__, BaseException) and is_lost(error.__cause__)):
+                if fresh or not is_lost(error):
                     raise
                 fresh = True
             except CAUGHT as error:
@@ -155,7 +158,7 @@ class PostgresqlDatabase:
                     conflicts += 1
                     await asyncio.sleep(random.uniform(0.001, 0.01) * conflicts)
                     continue
-                if shows_pooler(error) and not self.address.pooled:
+                if shows_pooler(error) and not pool.address.pooled:
                     pool.believe_in_pooler(error)
                 elif fresh or not is_lost(error):
                     raise translate(error) from error

@@ -29,6 +29,8 @@ def is_lost(error: BaseException) -> bool:
         return code.startswith(_LOST_CLASSES) or code in _LOST_CODES
     if isinstance(error, asyncpg.InterfaceError):
         return not isinstance(error, ValueError)
+    if isinstance(error, DatabaseError):
+        return error.__cause__ is not None and is_lost(error.__cause__)
     return isinstance(error, OSError | asyncpg.InternalClientError)
 
 
