@@ -39,8 +39,8 @@ from reverie.jobs.work import Done, Perform, Performed, Report, Skipped, Step, S
 
 LONELY_FROM: Final = 2
 """Crashes after which a job runs without neighbours."""
-FRESH_FOR: Final = 1 / 3
-"""Part of a lease in which a claim cannot have been lost yet."""
+FRESH_FOR: Final = 0.05
+"""Seconds after a claim, and at most a third of the lease, in which nobody can have taken or ended the job unseen."""
 SETTLE_WITHIN: Final = 5.0
 """Seconds at most for handing over results at the end; what is not taken by then is found by its lease."""
 
@@ -332,7 +332,7 @@ class Worker:
 
         async def mark() -> None:
             run.begun = True
-            if job.epoch == 1 and self._clock.monotonic() - run.since < self._options.lease * FRESH_FOR:
+            if job.epoch == 1 and self._clock.monotonic() - run.since < min(FRESH_FOR, self._options.lease / 3):
                 # Nobody else can have it yet, so the script need not wait for the note. A job that takes its worker
                 # down at once is noted before it begins the next time.
                 self._handover.note(lease_of(job))

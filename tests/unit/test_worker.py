@@ -229,3 +229,27 @@ async def test_a_rest_keeps_the_starts_of_jobs_apart(queue: Queue, scripts: Scri
             await asyncio.sleep(0.1)
             assert len(scripts.begun) == expected
             clock.move(1)
+
+
+async def test_a_job_that_was_cancelled_while_it_waited_in_a_worker_s_hand_never_begins(
+    queue: Queue, scripts: Scripts, clock: MovingClock
+) -> None:
+    scripts.gates["long"] = asyncio.Event()
+    async with serving(queue, scripts, clock, WorkerOptions(concurrency=1, sleep=1000)):
+        await push(queue, draft("quick"))  # from here on the worker claims ahead
+        await until(some(lambda: "quick" in scripts.ended))
+        await push(queue, draft("long"))
+        await until(some(lambda: "long" in scripts.begun))
+        job = await push(queue, draft("late"))
+
+        async def claimed() -> bool:
+            return (await queue.ledger.get(job.id)).status is JobStatus.RUNNING
+
+        await until(claimed)
+        assert await queue.cancel([job.id]) != []
+        clock.move(0.5)
+        scripts.gates["long"].set()
+        await push(queue, draft("next"))
+        await until(some(lambda: "next" in scripts.ended))
+
+    assert scripts.begun == ["quick", "long", "next"]
