@@ -55,6 +55,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "job.lost": "a job was another worker's before this one had ended it",
     "job.taken_back": "jobs of dead or hanging workers are due again",
     "job.tried_often": "a job that is tried for ever failed many times",
+    "queue.wait_unknown": "nobody could tell how long a new job will wait",
     "queue.delay_ignored": "the delay of a script is not a number that can be kept",
     "queue.not_told": "a connection's server is away: until it is back, workers find its jobs by looking at the store",
     "queue.told_again": "a connection's server is back, and has been told which queues have work",

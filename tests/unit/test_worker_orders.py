@@ -177,7 +177,7 @@ async def test_an_order_is_heard_where_the_database_shows_no_change(
     monkeypatch.setattr(signals, "changes", lambda: 0)
     for announced in (True, False):
         task = asyncio.create_task(serve(queue, scripts, clock, WorkerOptions(sleep=1000), signals))
-        await until(some(lambda: queue.transport._name))  # type: ignore[attr-defined]  # it has joined
+        await until(some(lambda: queue.transport._own._name))  # type: ignore[attr-defined]  # it has joined
         await asyncio.sleep(0.4)  # its own arrival has woken it once
         await signals.restart()
         await asyncio.sleep(0.4)  # the order wakes it too, sooner than it looks again

@@ -152,7 +152,6 @@ def test_every_mistake_in_the_settings_is_told_and_the_exit_is_2(tmp_path: Path)
         ["queue", "work"],
         ["queue", "failed"],
         ["queue", "bench"],
-        ["demo", "crash"],
         ["migrate"],
     ):
         done = run(*command, REVERIE_DATA_DIR=str(tmp_path), REVERIE_PROT="1", REVERIE_WORKERS="many")
