@@ -61,7 +61,9 @@ def find(config: Path | None, words: tuple[str, ...], limit: int, as_json: bool)
 @click.pass_obj
 def show(config: Path | None, job_id: str, as_json: bool) -> None:
     """Show everything about a job but its secrets."""
-    address = f"{read(config).address}/api/v2/system/job/{job_id}"
+    from reverie.web.links import job_link
+
+    address = job_link(read(config), job_id)
     job, attempts, held = at_desk(config, lambda desk: _whole(desk, job_id))
     if as_json:
         runs: list[JSON] = [_attempt(one) for one in attempts]
@@ -135,24 +137,11 @@ async def _whole(desk: Desk, job_id: str) -> tuple[Job, list[Attempt], dict[str,
 
 
 def _held(desk: Desk, job: Job) -> dict[str, JSON]:
-    """The call, the session and the surroundings as they were, without credentials."""
-    from reverie.events.event import session_map
-    from reverie.jobs.payload import PayloadUnreadable, about_of, unpack
-    from reverie.services.system.job import without_credentials
+    """What the API tells of the call, under the same masks."""
+    from reverie.jobs.payload import about_of, unpack
+    from reverie.services.system.job import held
 
-    try:
-        packed = unpack(job.payload, desk.store.sealer, about=about_of(job.kind, job.script))
-    except PayloadUnreadable as error:
-        return {"request": None, "response": None, "session": None, "environment": None, "note": error.message}
-    session = session_map(packed.caller)
-    for secret in ("api_key", "session_token"):
-        session.pop(secret, None)
-    return {
-        "request": without_credentials(packed.event.get("request")),
-        "response": packed.event.get("response"),
-        "session": session,
-        "environment": packed.environment,
-    }
+    return held(job, lambda one: unpack(one.payload, desk.store.sealer, about=about_of(one.kind, one.script)))
 
 
 def _lines(job: Job, held: Mapping[str, JSON], address: str) -> Iterator[Sequence[str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
 from reverie.database import Connection
 from reverie.store.store import Store
@@ -28,8 +28,9 @@ async def put_fact(store: Store, name: str, value: str | None) -> None:
 
 async def facts_named(store: Store, prefix: str) -> dict[str, str]:
     """Every fact whose name begins with *prefix*, by name."""
-    rows = await store.fetch(select(fact).where(func.substr(fact.c.name, 1, len(prefix)) == prefix))
-    return {str(row["name"]): value for row in rows if isinstance(value := row["value"], str)}
+    # There are few, and what a pattern means differs between databases.
+    named = {str(row["name"]): row["value"] for row in await store.fetch(select(fact))}
+    return {name: value for name, value in named.items() if name.startswith(prefix) and isinstance(value, str)}
 
 
 async def claim_fact(store: Store, name: str, value: str) -> str:

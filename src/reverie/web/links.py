@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
-from reverie.sealing import Sealer, secret_from
+from reverie.sealing import Sealer, sealer_for
 
 if TYPE_CHECKING:
     from reverie.config import Settings
@@ -18,7 +18,7 @@ _ABOUT: Final = "job link"
 
 def job_link(settings: Settings, job_id: str) -> str:
     """An address that shows a job, read-only, to whoever has it, until tomorrow. Asks no store."""
-    sealer = Sealer(settings.secret_key or secret_from(settings.data_dir))
+    sealer = sealer_for(settings.data_dir, settings.secret_key, settings.secret_key_old)
     return settings.address + job_path(sealer, job_id, time.time())
 
 

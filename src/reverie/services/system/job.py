@@ -78,7 +78,7 @@ class JobResource:
         entry = shown(job)
         entry["attempts"] = [attempt(one) for one in await self.queue.ledger.attempts(job.id)]
         entry["result"] = await self.store.scalar(_HAS_RESULT.where(tables.job_result.c.job_id == job.id)) is not None
-        entry.update(self._held(job))
+        entry.update(held(job, self.open))
         if job.status in (JobStatus.WAITING, JobStatus.DELAYED):
             entry["note"] = note(job, await self.queue.ledger.workers(), self.clock.now())
         if job.status is JobStatus.RUNNING and (holder := await self.queue.ledger.holder(job.id)) is not None:
@@ -98,21 +98,22 @@ class JobResource:
             raise NotFound(NO_RESULT.get(job.status, "Of this job's run no answer was kept."))
         return open_result(sealed, self.store.sealer, job_id=job.id)
 
-    def _held(self, job: Job) -> dict[str, JSON]:
-        """The call, the session and the surroundings as they were, without credentials."""
-        try:
-            packed = self.open(job)
-        except PayloadUnreadable as error:
-            return {"environment": None, "request": None, "response": None, "note": error.message}
-        session = session_map(packed.caller)
-        session.pop("api_key")
-        session.pop("session_token")
-        request, response = packed.event.get("request"), packed.event.get("response")
-        return {
-            "environment": {**packed.environment, "session": session},
-            "request": without_credentials(request),
-            "response": _without_body(response, "content") if is_confidential(request) else response,
-        }
+
+def held(job: Job, open: Callable[[Job], Packed]) -> dict[str, JSON]:
+    """The call, the session and the surroundings as they were, without credentials; a note where they cannot be told."""
+    try:
+        packed = open(job)
+    except PayloadUnreadable as error:
+        return {"environment": None, "request": None, "response": None, "note": error.message}
+    session = session_map(packed.caller)
+    session.pop("api_key")
+    session.pop("session_token")
+    request, response = packed.event.get("request"), packed.event.get("response")
+    return {
+        "environment": {**packed.environment, "session": session},
+        "request": without_credentials(request),
+        "response": _without_body(response, "content") if is_confidential(request) else response,
+    }
 
 
 def attempt(one: Attempt) -> JSON:
