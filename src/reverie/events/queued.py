@@ -119,7 +119,7 @@ class Queued:
         answers: list[Response | None] = []
 
         async def run_now(job: Job) -> None:
-            answers.append(await self._run_now(job, context.depth + 1))
+            answers.append(await self._run_now(job, context))
 
         job = await self._queue.push(
             Draft(
@@ -219,10 +219,10 @@ class Queued:
             response = error.response()
         return Done(result=seal_result(response, self._sealer, job_id=job.id))
 
-    async def _run_now(self, job: Job, depth: int) -> Response | None:
+    async def _run_now(self, job: Job, outer: Context) -> Response | None:
         """A job of a ``sync`` connection, inside the call that queued it: that call waits, as for a nested one."""
         packed = await self._opened(job)
-        context = self._context_of(packed.caller, job, depth, None)
+        context = self._context_of(packed.caller, job, outer.depth + 1, outer.holds)
         outcome = await self._run(await self._target(job), packed, context, timeout=None)
         return answer_of(outcome) if job.kind == SERVICE else None
 
