@@ -29,7 +29,7 @@ from reverie.model import JSON, Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.scripting.engine import Engine
-from reverie.sealing import Sealer, secret_from
+from reverie.sealing import Sealer, sealer_for
 from reverie.services.registry import Registry
 from reverie.services.script import ScriptService, service_script
 from reverie.services.sql.dialect import Dialect
@@ -74,7 +74,7 @@ async def build(
     database = SqliteDatabase(settings.store_path)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(database.close)
-        store = Store(database, Sealer(settings.secret_key or secret_from(settings.data_dir)), clock)
+        store = Store(database, sealer_of(settings), clock)
         memory = Memory(store, look_every=OTHERS_SEEN_WITHIN)
         auth = Auth(memory, store)
         stack.push_async_callback(auth.close)
@@ -104,6 +104,10 @@ async def build(
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def sealer_of(settings: Settings) -> Sealer:
+    return sealer_for(settings.data_dir, settings.secret_key, settings.secret_key_old)
 
 
 async def _keep_looking(platform: Platform) -> None:

@@ -14,7 +14,8 @@ import hashlib
 import os
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,8 @@ _KEY_ID: Final = slice(1, 5)
 _SALT: Final = slice(5, 21)
 _NONCE: Final = slice(21, 33)
 _HEAD: Final = 33
+LOOK_EVERY: Final = 1.0
+"""Seconds for which keys are taken to be as they were."""
 _MOST_SALTS: Final = 1024
 """Derived keys kept for opening; each is one process that sealed something."""
 
@@ -54,38 +57,65 @@ class Sealer:
 
     Args:
         secret: any text of 32 characters or more.
+        changed: the secrets as they are now, the one in use first, if they may have changed since it was last asked;
+            else None. It is asked at most once in `LOOK_EVERY`, and whenever a key is not known.
 
     Raises:
         ValueError: a secret is too short.
     """
 
-    def __init__(self, secret: str, older: Sequence[str] = ()) -> None:
-        if any(len(text) < SHORTEST_SECRET for text in (secret, *older)):
-            raise ValueError(f"a secret key needs {SHORTEST_SECRET} characters or more")
-        self._secrets = {_derive(text, "key id")[:4]: text for text in (*older, secret)}
-        self._key_id = _derive(secret, "key id")[:4]
+    def __init__(
+        self, secret: str, older: Sequence[str] = (), *, changed: Callable[[], Sequence[str] | None] = lambda: None
+    ) -> None:
+        self._changed = changed
+        self._look_at = float("-inf")
         self._salt = os.urandom(16)
         self._ciphers: dict[tuple[bytes, bytes], AESGCM] = {}
-        self._token_keys = {_name(text): _derive(text, "tokens") for text in (*older, secret)}
-        self._token_key = (_name(secret), self._token_keys[_name(secret)])
+        self._learn([secret, *older])
+
+    def _learn(self, secrets: Sequence[str]) -> None:
+        if any(len(text) < SHORTEST_SECRET for text in secrets):
+            raise ValueError(f"a secret key needs {SHORTEST_SECRET} characters or more")
+        self._secrets = {_derive(text, "key id")[:4]: text for text in reversed(secrets)}
+        self._key_id = _derive(secrets[0], "key id")[:4]
+        self._token_keys = {_name(text): _derive(text, "tokens") for text in secrets}
+        self._token_key = (_name(secrets[0]), self._token_keys[_name(secrets[0])])
+
+    def _look(self, *, now: bool = False) -> None:
+        """Learn of keys that came and went."""
+        if not now and time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + LOOK_EVERY
+        if (secrets := self._changed()) is not None:
+            self._learn(secrets)
 
     @property
     def key_id(self) -> str:
         """Names the secret in use without telling it."""
+        self._look()
         return self._key_id.hex()
+
+    @property
+    def key_ids(self) -> list[str]:
+        """Of every secret that can open something."""
+        self._look()
+        return [key_id.hex() for key_id in self._secrets]
 
     @property
     def token_key(self) -> tuple[str, bytes]:
         """Id and bytes of the key that signs session tokens."""
+        self._look()
         return self._token_key
 
     @property
     def token_keys(self) -> Mapping[str, bytes]:
         """Every key whose tokens are still believed, by id."""
+        self._look()
         return self._token_keys
 
     def seal(self, data: bytes, *, about: str = "") -> bytes:
         """Encrypt *data*; *about* is not stored, and must be the same when it is opened."""
+        self._look()
         nonce = os.urandom(12)
         sealed = self._cipher(self._key_id, self._salt).encrypt(nonce, data, about.encode())
         return b"".join((_VERSION, self._key_id, self._salt, nonce, sealed))
@@ -99,6 +129,8 @@ class Sealer:
         if len(data) < _HEAD or data[:1] != _VERSION:
             raise Unsealable("this is not a sealed value")
         key_id = bytes(data[_KEY_ID])
+        if key_id not in self._secrets:
+            self._look(now=True)
         if key_id not in self._secrets:
             raise Unsealable(f"sealed under key {key_id.hex()}, which is not known here; see REVERIE_SECRET_KEY")
         cipher = self._cipher(key_id, bytes(data[_SALT]))
@@ -137,8 +169,80 @@ def _name(secret: str) -> str:
     return hashlib.sha256(_derive(secret, "token key id")).hexdigest()[:12]
 
 
+def key_id_of(sealed: bytes) -> str:
+    """The id of the key that sealed something; ``""`` for what is no sealed value."""
+    return bytes(sealed[_KEY_ID]).hex() if len(sealed) >= _HEAD and sealed[:1] == _VERSION else ""
+
+
+def key_id_of_text(sealed: str) -> str:
+    """`key_id_of` for what `Sealer.seal_text` made."""
+    try:
+        return key_id_of(base64.b64decode(sealed, validate=True))
+    except binascii.Error:
+        return ""
+
+
+def key_id_of_secret(secret: str) -> str:
+    return _derive(secret, "key id")[:4].hex()
+
+
+def sealer_for(folder: Path, secret: str | None = None, older: Sequence[str] = ()) -> Sealer:
+    """The sealer of an instance: with *secret*, or else with the keys in *folder*, which it watches.
+
+    Raises:
+        OSError, ValueError: see `secret_from`.
+    """
+    if secret is not None:
+        return Sealer(secret, older)
+    secret_from(folder)
+    file = KeyFile(folder)
+    first, *rest = [*file.secrets(), *older]
+
+    def changed() -> Sequence[str] | None:
+        found = file.changed()
+        return None if found is None else [*found, *older]
+
+    return Sealer(first, rest, changed=changed)
+
+
+class KeyFile:
+    """The secrets in a data folder, one on each line: the one in use, then those of before."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / KEY_FILE
+        self._seen: tuple[int, int] | None = None
+
+    def secrets(self) -> list[str]:
+        """Those in the file.
+
+        Raises:
+            OSError, ValueError: it cannot be read, or holds something too short.
+        """
+        lines = [line.strip() for line in self.path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        if not lines or any(len(line) < SHORTEST_SECRET for line in lines):
+            raise ValueError(f"{self.path} holds fewer than {SHORTEST_SECRET} characters")
+        return lines
+
+    def changed(self) -> list[str] | None:
+        """The secrets, if the file is another than when this was last asked; one that cannot be read is no news."""
+        with contextlib.suppress(OSError, ValueError):
+            status = self.path.stat()
+            seen = (status.st_ino, status.st_mtime_ns)
+            if seen != self._seen:
+                found = self.secrets()
+                self._seen = seen
+                return found
+        return None
+
+    def write(self, secrets: Sequence[str]) -> None:
+        """Replace all of them, at one stroke and durably."""
+        draft = _draft(self.path, "\n".join(secrets) + "\n")
+        draft.replace(self.path)
+        _keep_name(self.path)
+
+
 def secret_from(folder: Path) -> str:
-    """The secret kept in *folder*, made now if there is none; readable by its owner only.
+    """The secret in use of those kept in *folder*, made now if there is none; readable by its owner only.
 
     Two processes that start together agree: the file appears whole, by one link that only the first can make.
 
@@ -149,27 +253,34 @@ def secret_from(folder: Path) -> str:
     path = folder / KEY_FILE
     if not path.exists():
         _put_secret(path)
-    secret = path.read_text(encoding="utf-8").strip()
-    if len(secret) < SHORTEST_SECRET:
-        raise ValueError(f"{path} holds fewer than {SHORTEST_SECRET} characters")
-    return secret
+    return KeyFile(folder).secrets()[0]
 
 
 def _put_secret(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=".secret-", dir=path.parent)  # mode 0600
-    draft = Path(name)
+    draft = _draft(path, make_secret() + "\n")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(make_secret() + "\n")
-            file.flush()
-            os.fsync(file.fileno())
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        _keep_name(path)
     finally:
         draft.unlink()
+
+
+def _draft(path: Path, text: str) -> Path:
+    """A file beside *path* that holds *text*, durably, for its owner only."""
+    descriptor, name = tempfile.mkstemp(prefix=".secret-", dir=path.parent)  # mode 0600
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    return Path(name)
+
+
+def _keep_name(path: Path) -> None:
+    """Make durable that the folder has this name for it."""
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

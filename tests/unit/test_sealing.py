@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from reverie.sealing import KEY_FILE, Sealer, Unsealable, make_secret, secret_from
+from reverie.sealing import (
+    KEY_FILE,
+    KeyFile,
+    Sealer,
+    Unsealable,
+    key_id_of,
+    key_id_of_secret,
+    make_secret,
+    sealer_for,
+    secret_from,
+)
 
 OLD = "the secret of last year, long enough"
 NEW = "the secret of this year, long enough"
@@ -116,3 +126,68 @@ def test_a_kept_secret_that_is_too_short_is_an_error_and_not_replaced(tmp_path: 
     with pytest.raises(ValueError, match="fewer than 32"):
         secret_from(tmp_path)
     assert (tmp_path / KEY_FILE).read_text() == "short\n"
+
+
+def test_a_sealer_of_a_folder_opens_what_a_newer_key_in_it_sealed_at_once(tmp_path: Path) -> None:
+    running = sealer_for(tmp_path)
+    before = running.seal(b"before")
+    KeyFile(tmp_path).write([NEW, *KeyFile(tmp_path).secrets()])
+    sealed = Sealer(NEW).seal(b"after")
+
+    assert running.open(sealed) == b"after"
+    assert running.open(before) == b"before"
+    assert running.key_id == key_id_of_secret(NEW)
+    assert key_id_of(running.seal(b"x")) == key_id_of_secret(NEW)
+
+
+def test_a_sealer_of_a_folder_seals_under_the_new_key_within_a_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr("reverie.sealing.time.monotonic", lambda: now)
+    running = sealer_for(tmp_path)
+    old = key_id_of(running.seal(b"x"))
+    KeyFile(tmp_path).write([NEW, *KeyFile(tmp_path).secrets()])
+
+    assert key_id_of(running.seal(b"x")) == old
+    now = 101.5
+    assert key_id_of(running.seal(b"x")) == key_id_of_secret(NEW)
+
+
+def test_a_key_that_was_taken_out_of_the_file_opens_nothing_more(tmp_path: Path) -> None:
+    KeyFile(tmp_path).write([NEW, OLD])
+    running = sealer_for(tmp_path)
+    sealed = Sealer(OLD).seal(b"rosebud")
+    assert running.open(sealed) == b"rosebud"
+
+    KeyFile(tmp_path).write([NEW])
+    later = sealer_for(tmp_path)
+
+    with pytest.raises(Unsealable, match=key_id_of_secret(OLD)):
+        later.open(sealed)
+
+
+def test_a_file_that_is_half_written_changes_nothing(tmp_path: Path) -> None:
+    running = sealer_for(tmp_path)
+    key = running.key_id
+    (tmp_path / KEY_FILE).write_text("short\n")
+
+    with pytest.raises(Unsealable):
+        running.open(Sealer(NEW).seal(b"x"))
+    assert running.key_id == key
+
+
+def test_the_file_of_keys_is_for_its_owner_only(tmp_path: Path) -> None:
+    secret_from(tmp_path)
+    KeyFile(tmp_path).write([NEW, OLD])
+
+    assert (tmp_path / KEY_FILE).stat().st_mode & 0o777 == 0o600
+    assert sorted(path.name for path in tmp_path.iterdir()) == [KEY_FILE]
+
+
+def test_a_key_from_the_settings_has_those_of_before_beside_it(tmp_path: Path) -> None:
+    sealer = sealer_for(tmp_path, NEW, [OLD])
+
+    assert sealer.open(Sealer(OLD).seal(b"x")) == b"x"
+    assert set(sealer.key_ids) == {key_id_of_secret(NEW), key_id_of_secret(OLD)}
+    assert not (tmp_path / KEY_FILE).exists()

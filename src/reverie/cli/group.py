@@ -62,6 +62,7 @@ def read(config: Path | None, **overrides: str | int | None) -> Settings:
         "serve": "reverie.cli.serve:serve",
         "queue": "reverie.cli.queue:queue",
         "migrate": "reverie.cli.migrate:migrate",
+        "keys": "reverie.cli.keys:keys",
         "user": "reverie.cli.user:user",
         "version": "reverie.cli.version:version",
         "_child": "reverie.cli.child:child",

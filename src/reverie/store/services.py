@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from sqlalchemy import Select, select
 
 from reverie.model import JSON
-from reverie.sealing import Sealer, Unsealable
+from reverie.sealing import Sealer, Unsealable, key_id_of_text
 from reverie.store.records import ServiceRecord
 from reverie.store.store import Record, Store
 from reverie.store.tables import service, service_doc
@@ -96,6 +96,30 @@ def open_config(sealer: Sealer, text: str | None) -> dict[str, JSON]:
     for name, value in config.items():
         opened[name] = _open(sealer, name, value)
     return opened
+
+
+def sealed_in(text: str | None) -> list[str]:
+    """The sealed values in the column ``service.config``."""
+    config = json.loads(text) if text else {}
+    values = config.values() if isinstance(config, dict) else ()
+    return [value[_SEALED] for value in values if isinstance(value, dict) and isinstance(value.get(_SEALED), str)]
+
+
+def resealed(sealer: Sealer, text: str | None) -> tuple[str | None, int, int]:
+    """The column ``service.config`` under the key in use: how many values changed, and how many cannot be opened."""
+    changed = lost = 0
+    for sealed in sealed_in(text):
+        if text is None or key_id_of_text(sealed) == sealer.key_id:
+            continue
+        try:
+            opened = sealer.open_text(sealed, about=_ABOUT)
+        except Unsealable:
+            lost += 1
+            continue
+        # Envelopes are base64, so they stand in JSON as they are, and each is unlike any other.
+        text = text.replace(sealed, sealer.seal_text(opened, about=_ABOUT))
+        changed += 1
+    return text, changed, lost
 
 
 def _open(sealer: Sealer, name: str, value: JSON) -> JSON:

@@ -109,12 +109,21 @@ def test_the_commands_for_people_are_listed_and_the_children_are_not() -> None:
     shown = CliRunner().invoke(reverie, ["--help"]).output
 
     listed = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["up", "serve", "queue", "migrate", "user", "version"]
+    assert listed == ["up", "serve", "queue", "migrate", "keys", "user", "version"]
 
 
 @pytest.mark.parametrize(
     "path",
-    [["up"], ["serve"], ["queue"], ["queue", "work"], ["queue", "failed"], ["migrate"], ["user", "create-admin"]],
+    [
+        ["up"],
+        ["serve"],
+        ["queue"],
+        ["queue", "work"],
+        ["queue", "failed"],
+        ["migrate"],
+        ["user", "create-admin"],
+        ["keys", "drop"],
+    ],
 )
 def test_every_command_has_a_help(path: list[str]) -> None:
     result = CliRunner().invoke(reverie, [*path, "--help"])
