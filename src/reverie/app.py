@@ -21,6 +21,7 @@ from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.jobs.connections import Connections
+from reverie.jobs.guarding import guarding, unless_newer
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.metrics import Meter, telling
 from reverie.jobs.queue import Queue
@@ -41,8 +42,9 @@ from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import ConfigField, ServiceType, script_service
 from reverie.services.user import UserService
 from reverie.sqlite import SqliteDatabase
+from reverie.store.guard import Guard
 from reverie.store.memory import Memory
-from reverie.store.migrate import is_current
+from reverie.store.migrate import newest, trouble_with
 from reverie.store.scratch import get_value, set_value
 from reverie.store.store import Store
 from reverie.worker import Worker
@@ -68,8 +70,8 @@ async def build(
     Raises:
         SettingsError: there is no store where the settings say, or it is of another version.
     """
-    if not is_current(settings.store_path):
-        raise SettingsError([f"{settings.store_path}: there is no store of this version; reverie migrate makes one"])
+    if problem := trouble_with(settings.store_path):
+        raise SettingsError([f"{settings.store_path}: {problem}"])
     clock = SystemClock()
     database = SqliteDatabase(settings.store_path)
     async with contextlib.AsyncExitStack() as stack:
@@ -299,17 +301,28 @@ def _plain(value: object) -> JSON:
 
 
 async def run_worker(settings: Settings, options: WorkerOptions, report: Callable[[Report], None]) -> int:
-    """Serve queues until the options or SIGTERM say stop; the exit code."""
+    """Serve queues until the options or SIGTERM say stop; the exit code.
+
+    Raises:
+        SettingsError: the store is, or has become meanwhile, one that this program cannot use.
+    """
     # As many children as jobs: a job that waited for a child would use up its time limit.
     async with build(settings, side_by_side=options.concurrency) as platform:
         meter = platform.queue.meter = Meter(platform.clock)
         told = meter.passing(report)
-        worker = Worker(platform.queue, platform.queued.perform, options, platform.clock, on_report=told)
+        guard = Guard(platform.memory, newest())
+        perform = unless_newer(platform.queued.perform, guard)
+        worker = Worker(platform.queue, perform, options, platform.clock, on_report=told)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, worker.drain)
-        async with telling(meter, platform.store, worker.name, lambda: worker.turned_at):
+        async with (
+            guarding(guard, platform.clock, worker.drain),
+            telling(meter, platform.store, worker.name, lambda: worker.turned_at),
+        ):
             stop = await worker.run()
+        if guard.trouble:
+            raise SettingsError([f"{settings.store_path}: {guard.trouble}"])
         return stop.exit_code
 
 

@@ -25,6 +25,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "worker.started": "a worker serves its queues",
     "worker.draining": "a worker claims nothing more and lets what runs end",
     "worker.stopped": "a worker ended",
+    "store.newer": "a newer program has changed the store so that this one cannot use it, and ends",
     "worker.store_away": "a worker cannot reach the store, and tries again",
     "lease.not_renewed": "a worker could not hold on to jobs in time; others may take them",
     "metrics.store_away": "the store could not be reached when somebody asked for the metrics",

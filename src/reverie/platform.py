@@ -25,7 +25,7 @@ from reverie.services.system.service_type import ServiceType
 from reverie.sqlite import engine_is_safe, engine_version
 from reverie.store.facts import get_fact, put_fact
 from reverie.store.memory import Memory
-from reverie.store.migrate import is_current
+from reverie.store.migrate import trouble_with
 from reverie.store.store import Store
 from reverie.store.users import count_administrators, create_first_administrator
 
@@ -71,10 +71,11 @@ class Platform:
 
     async def ready(self) -> Mapping[str, JSON]:
         """`ready` and what it rests on; without the engine that is safe for WAL files it is ready all the same."""
-        current = is_current(self.settings.store_path)
+        problem = trouble_with(self.settings.store_path)
+        current = problem is None
         engine = ".".join(map(str, engine_version()))
         facts: dict[str, JSON] = {
-            "migrations": "current" if current else "missing: run reverie migrate",
+            "migrations": "current" if problem is None else problem,
             "administrator": "present" if self.initialised else "missing: open the set-up link that the start printed",
             "sqlite": engine if engine_is_safe() else f"{engine}, which may corrupt a file under many writers",
         }

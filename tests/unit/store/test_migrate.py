@@ -97,7 +97,7 @@ def test_a_new_store_has_one_settings_version_and_the_fixed_services(tmp_path: P
         versions = connection.execute(text("select id, version from settings_version")).all()
         services = connection.execute(text("select name, deletable, mutable from service order by id")).all()
     engine.dispose()
-    assert [tuple(row) for row in versions] == [(1, 1)]
+    assert [row.id for row in versions] == [1]
     assert [tuple(row) for row in services] == [("system", 0, 0), ("user", 0, 0)]
 
 
