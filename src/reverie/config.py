@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_timeout: Annotated[float, Meta(ge=0, le=10**9)] = 60.0
     queue_crashes: Annotated[int, Meta(ge=1)] = 3
     log_format: Literal["text", "json"] = "text"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
     metrics: Literal["closed", "open"] = "closed"
     metrics_token: str | None = None
     script_egress: Literal["any", "public", "none"] = "any"

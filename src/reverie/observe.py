@@ -11,9 +11,11 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypeAlias
 
 import structlog
+
+Level: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 EVENTS: Final[Mapping[str, str]] = {
     "api.started": "the API answers requests",
@@ -30,6 +32,20 @@ EVENTS: Final[Mapping[str, str]] = {
     "lease.not_renewed": "a worker could not hold on to jobs in time; others may take them",
     "metrics.store_away": "the store could not be reached when somebody asked for the metrics",
     "metrics.not_told": "a worker could not add its counts to the store's; it tries again",
+    "worker.helper_failed": "what a worker does beside its jobs has ended by a mistake of ours; it drains",
+    "store.setting_unreadable": "a secret in a service's settings cannot be opened, and counts as not set",
+    "store.lookup_unreadable": "a private lookup cannot be opened, and counts as not there",
+    "service.events_unknown": "a service could not tell which events it has",
+    "key.changed": "the secret keys in the data folder are others now",
+    "job.pushed": "a job was stored (debug)",
+    "job.claimed": "a worker has taken jobs (debug)",
+    "job.running": "a job's run begins (debug)",
+    "job.done": "a job's run has ended well (debug)",
+    "job.cancelled": "jobs were ended by hand",
+    "job.requeued": "jobs that had ended are due again, by hand",
+    "job.purged": "jobs that were kept long enough were deleted",
+    "queue.paused": "nobody takes from a queue",
+    "queue.resumed": "a queue is taken from again",
     "job.failed": "a job has failed for good",
     "job.retried": "a run of a job failed; it will be tried again",
     "job.crashed": "a job was lost with its process",
@@ -56,8 +72,9 @@ _HIDDEN: Final = "***"
 _FIRST: Final = ("timestamp", "level", "event")
 
 
-def set_up(form: Literal["text", "json"], *, level: int = logging.INFO) -> None:
+def set_up(form: Literal["text", "json"], level: Level = "info") -> None:
     """Send every event, and every line of a library that uses `logging`, to stderr in one form. Once per process."""
+    least = logging.getLevelNamesMapping()[level.upper()]
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -68,7 +85,7 @@ def set_up(form: Literal["text", "json"], *, level: int = logging.INFO) -> None:
     render = _json_line if form == "json" else _text_line
     structlog.configure(
         processors=[*shared, render],
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(least),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
@@ -79,7 +96,7 @@ def set_up(form: Literal["text", "json"], *, level: int = logging.INFO) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _name_library, render],
         )
     )
-    logging.basicConfig(handlers=[handler], level=max(level, logging.WARNING), force=True)
+    logging.basicConfig(handlers=[handler], level=max(least, logging.WARNING), force=True)
 
 
 def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

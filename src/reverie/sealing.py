@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
@@ -36,6 +37,9 @@ LOOK_EVERY: Final = 1.0
 """Seconds for which keys are taken to be as they were."""
 _MOST_SALTS: Final = 1024
 """Derived keys kept for opening; each is one process that sealed something."""
+
+
+log = structlog.get_logger()
 
 
 class Unsealable(Exception):
@@ -87,7 +91,10 @@ class Sealer:
             return
         self._look_at = time.monotonic() + LOOK_EVERY
         if (secrets := self._changed()) is not None:
+            known = [*self._secrets]
             self._learn(secrets)
+            if known != [*self._secrets]:
+                log.info("key.changed", in_use=self._key_id.hex(), keys=len(self._secrets))
 
     @property
     def key_id(self) -> str:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.acceptance.job_scenes import make_tables, notes, queued, script_service, unique
 from tests.acceptance.server import Server, wait_for
+from tests.unit.web.test_metrics import samples
 
 LEASE = 2.0
 WORKER = """
@@ -33,6 +34,11 @@ for beat in range(80):
         break
     time.sleep(0.25)
 """
+
+
+def lost_leases(server: Server) -> float:
+    found = samples(server.as_admin("GET", "/metrics").body)
+    return found["reverie_queue_lost_lease_total", frozenset()]
 
 
 @contextlib.contextmanager
@@ -62,6 +68,7 @@ def test_a_script_whose_worker_was_stopped_for_two_leases_writes_nothing_more(id
     def runs() -> list[int]:
         return list(dict.fromkeys(run for run, _ in notes(server, label)))
 
+    counted = lost_leases(server)
     with script_service(server, language, BEATS % label, config={"queue": queue}) as service:
         with worker(server, queue) as first:
             job = queued(server.as_admin("POST", service.path, {}))
@@ -74,6 +81,7 @@ def test_a_script_whose_worker_was_stopped_for_two_leases_writes_nothing_more(id
                 before = notes(server, label)
                 os.kill(first.pid, signal.SIGCONT)
                 done = server.wait_for_job(job, seconds=60)
+                wait_for(lambda: lost_leases(server) == counted + 1, 20)
         after = notes(server, label)
 
     lost, taken = runs()

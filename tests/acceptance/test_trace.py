@@ -25,8 +25,8 @@ def outside() -> Iterator[Outside]:
 
 @pytest.fixture
 def logging(tmp_path: Path) -> Iterator[Server]:
-    """A server with a log of JSON lines."""
-    with running(tmp_path / "data", REVERIE_LOG_FORMAT="json") as started:
+    """A server with a log of JSON lines that tells of everything."""
+    with running(tmp_path / "data", REVERIE_LOG_FORMAT="json", REVERIE_LOG_LEVEL="debug") as started:
         yield started
 
 
@@ -55,6 +55,16 @@ def test_a_jobs_log_lines_and_its_calls_to_elsewhere_carry_the_trace_of_the_requ
     spans = [seen.headers["traceparent"] for seen in outside.seen]
     assert [span[:36] for span in spans] == [f"00-{TRACE}-"] * 2
     assert len({PARENT, *spans}) == 3
+
+
+def test_every_step_of_a_job_is_a_line_for_who_wants_them_all(logging: Server) -> None:
+    with script_service(logging, "python3", "1") as service:
+        job = queued(logging.as_admin("POST", service.path, {}))
+        for name in ("job.pushed", "job.claimed", "job.running", "job.done"):
+            wait_for(lambda name=name: bool(events(logging, name)), 20, logging.output)  # type: ignore[misc]  # bound now
+
+    for name in ("job.pushed", "job.running", "job.done"):
+        assert [line["job"] for line in events(logging, name)] == [job]
 
 
 def test_a_job_that_failed_is_logged_with_its_trace(logging: Server) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from reverie.jobs.work import Step
 from reverie.observe import EVENTS, redact
 
 SOURCE = Path(__file__).parents[2] / "src" / "reverie"
@@ -72,13 +73,25 @@ def test_what_sounds_like_a_credential_is_hidden(name: str) -> None:
 
 
 def test_every_event_in_the_code_is_in_the_list() -> None:
-    call = re.compile(r"\blog\.(?:debug|info|warning|error|exception|critical)\(\s*f?\"([^\"]+)\"")
+    assert {place for place, name in told() if name not in EVENTS and "{" not in name} == set()
 
-    unknown = {
-        f"{path.relative_to(SOURCE)}: {name}"
+
+def test_every_event_in_the_list_is_in_the_code() -> None:
+    names = {name for _, name in told()} | {f"job.{step}" for step in Step} | {"library"}
+
+    assert set(EVENTS) - names == set()
+
+
+def test_every_step_of_a_job_has_an_event() -> None:
+    assert {f"job.{step}" for step in Step} <= set(EVENTS)
+
+
+def told() -> list[tuple[str, str]]:
+    """Where something is logged, and under which name."""
+    call = re.compile(r"\b_?log\.(?:debug|info|warning|error|exception|critical)\(\s*f?\"([^\"]+)\"")
+    return [
+        (f"{path.relative_to(SOURCE)}: {name}", name)
         for path in SOURCE.rglob("*.py")
         if "runners" not in path.parts
         for name in call.findall(path.read_text(encoding="utf-8"))
-        if name not in EVENTS and "{" not in name
-    }
-    assert unknown == set()
+    ]

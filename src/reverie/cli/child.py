@@ -56,7 +56,7 @@ def prepare(config: Path | None, parent: int, write: bool, given: tuple[str, ...
     from reverie.observe import set_up
 
     settings = read(config)
-    set_up(settings.log_format)
+    set_up(settings.log_format, settings.log_level)
     from reverie.prepare import prepare as prepare_start
 
     prepared = asyncio.run(prepare_start(settings, given, write))
@@ -80,7 +80,7 @@ def api(config: Path | None, parent: int, fd: int, go: int) -> None:
     from reverie.observe import set_up
 
     settings = read(config)
-    set_up(settings.log_format)
+    set_up(settings.log_format, settings.log_level)
     wait_for(go)
     run_fast(serve_api(settings, socket.socket(fileno=fd), [signal.SIGTERM]))
 
@@ -99,7 +99,7 @@ def worker(config: Path | None, parent: int, go: int) -> None:
     from reverie.observe import set_up
 
     settings = read(config)
-    set_up(settings.log_format)
+    set_up(settings.log_format, settings.log_level)
     options = WorkerOptions(
         tries=settings.queue_tries, timeout=settings.queue_timeout, max_crashes=settings.queue_crashes
     )

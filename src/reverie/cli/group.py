@@ -46,13 +46,21 @@ class LazyGroup(click.Group):
 def read(config: Path | None, **overrides: str | int | None) -> Settings:
     """The settings, with what the command line said over the environment.
 
+    From here on the log goes to stderr, warnings only: standard output is the command's. Who serves sets it up as told.
+
     Raises:
         SettingsError
     """
+    import structlog
+
     from reverie.config import PREFIX, read_settings
+    from reverie.observe import set_up
 
     given = {PREFIX + name.upper(): str(value) for name, value in overrides.items() if value is not None}
-    return read_settings({**os.environ, **given}, config)
+    settings = read_settings({**os.environ, **given}, config)
+    if not structlog.is_configured():
+        set_up(settings.log_format, "warning")
+    return settings
 
 
 @click.group(

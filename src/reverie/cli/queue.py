@@ -210,7 +210,7 @@ def _run(settings: Settings, options: WorkerOptions, *, as_json: bool) -> int:
     from reverie.clock import SystemClock
     from reverie.observe import set_up
 
-    set_up(settings.log_format)
+    set_up(settings.log_format, settings.log_level)
     code: int = run_fast(run_worker(settings, options, printer(as_json=as_json, now=SystemClock().now)))
     return code
 

@@ -27,7 +27,7 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
     from reverie.observe import set_up
 
     settings = read(config, host=host, port=port)
-    set_up(settings.log_format)
+    set_up(settings.log_format, settings.log_level)
     listener = listen(settings.host, settings.port)
     settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
     from reverie.prepare import prepare

@@ -41,7 +41,7 @@ def up(config: Path | None, given: tuple[str, ...], write: bool, host: str | Non
     from reverie.observe import set_up
 
     settings = read(config, host=host, port=port)
-    set_up(settings.log_format)
+    set_up(settings.log_format, settings.log_level)
     listener = listen(settings.host, settings.port)
     settings = msgspec.structs.replace(settings, port=listener.getsockname()[1])
     sys.exit(asyncio.run(run(settings, config, given, write, listener)))

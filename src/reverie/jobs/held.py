@@ -45,8 +45,9 @@ class Held:
 
 
 def log_step(log: FilteringBoundLogger, report: Report) -> None:
-    """A warning for whatever is not the ordinary course."""
+    """A warning for whatever is not the ordinary course; that is told to who wants every detail."""
     if report.step in (Step.RUNNING, Step.DONE):
+        log.debug(f"job.{report.step}", job=report.job.id, name=report.job.name)  # noqa: G004
         return
     settlement = report.settlement
     cause = settlement.error if settlement is not None and isinstance(settlement.error, dict) else {}

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+import structlog
+
 from reverie.clock import Clock
 from reverie.errors import LeaseLost, QueueUnavailable
 from reverie.jobs.connections import Connections
@@ -17,6 +19,12 @@ from reverie.model import JSON, Job, JobStatus
 
 DAY: Final = 86400.0
 PURGED_AT_ONCE: Final = 1000
+
+
+NAMED: Final = 20
+"""Jobs that one line of the log names."""
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +146,7 @@ class Queue:
                 return await self._push_sync(job, run_now)
             case "database":
                 await self.ledger.create_many([job])
+                log.debug("job.pushed", job=job.id, name=job.name, connection=job.connection, queue=job.queue)
                 await self.announce(job)
                 return job
 
@@ -171,8 +180,10 @@ class Queue:
         jobs = await self.ledger.claim(
             worker=worker, limit=limit, lease=lease, connection=connection, queues=queues, first=first
         )
-        if jobs and self.meter is not None:
-            self.meter.claimed(self._clock.monotonic() - began)
+        if jobs:
+            log.debug("job.claimed", worker=worker, jobs=len(jobs))
+            if self.meter is not None:
+                self.meter.claimed(self._clock.monotonic() - began)
         return jobs
 
     async def start(self, job: Job) -> None:
@@ -225,19 +236,24 @@ class Queue:
 
     async def cancel(self, ids: Sequence[str]) -> list[Job]:
         """End jobs that wait or run; whose script runs is stopped within seconds. Those it ended."""
-        return await self.ledger.cancel(ids)
+        jobs = await self.ledger.cancel(ids)
+        log.info("job.cancelled", jobs=_ids(jobs))
+        return jobs
 
     async def retry(self, ids: Sequence[str]) -> list[Job]:
         """Make failed, cancelled and skipped jobs due now, as if never tried. Those it did."""
         jobs = await self.ledger.retry(ids)
+        log.info("job.requeued", jobs=_ids(jobs))
         await self.announce(*jobs)
         return jobs
 
     async def pause(self, connection: str, queue: str) -> None:
         await self.ledger.pause(connection, queue)
+        log.info("queue.paused", connection=connection, queue=queue)
 
     async def resume(self, connection: str, queue: str) -> None:
         await self.ledger.resume(connection, queue)
+        log.info("queue.resumed", connection=connection, queue=queue)
         await self.transport.announce(connection, queue)
 
     # -- kept in order
@@ -267,7 +283,15 @@ class Queue:
         )
         for status in (JobStatus.FAILED, JobStatus.CANCELLED, JobStatus.SKIPPED):
             purged += await self.ledger.purge(status=status, ended_before=now - retention.failed, limit=PURGED_AT_ONCE)
+        if purged:
+            log.info("job.purged", jobs=purged)
         return purged
 
     async def close(self) -> None:
         await self.transport.close()
+
+
+def _ids(jobs: Sequence[Job]) -> list[str]:
+    """For the log: all of a few, else some and how many more."""
+    named = [job.id for job in jobs[:NAMED]]
+    return named if len(jobs) <= NAMED else [*named, f"and {len(jobs) - NAMED} more"]

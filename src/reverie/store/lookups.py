@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Final, NamedTuple, cast
 
+import structlog
 from sqlalchemy import and_, or_, select
 
 from reverie.sealing import Sealer, Unsealable
@@ -13,7 +13,7 @@ from reverie.store.tables import lookup
 
 _ABOUT: Final = "lookup"
 _OWNERS: Final = ("user_id", "role_id", "app_id")
-_log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Lookups(NamedTuple):
@@ -73,5 +73,5 @@ def _opened(sealer: Sealer, name: str, value: str | None) -> str | None:
     try:
         return open_value(sealer, value)
     except Unsealable as error:
-        _log.warning("a private lookup cannot be opened", extra={"lookup": name, "cause": str(error)})
+        log.warning("store.lookup_unreadable", lookup=name, cause=str(error))
         return None

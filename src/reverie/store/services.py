@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Collection, Mapping
 from typing import Any, Final, cast
 
+import structlog
 from sqlalchemy import Select, select
 
 from reverie.model import JSON
@@ -17,7 +17,7 @@ from reverie.store.tables import service, service_doc
 
 _SEALED: Final = "$sealed"
 _ABOUT: Final = "service.config"
-_log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 def _select() -> Select[Any]:
@@ -128,5 +128,5 @@ def _open(sealer: Sealer, name: str, value: JSON) -> JSON:
     try:
         return cast("JSON", json.loads(sealer.open_text(sealed, about=_ABOUT)))
     except Unsealable as error:
-        _log.warning("a service's setting cannot be opened", extra={"setting": name, "cause": str(error)})
+        log.warning("store.setting_unreadable", setting=name, cause=str(error))
         return None

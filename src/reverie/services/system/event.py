@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeAlias
+
+import structlog
 
 from reverie.errors import NotFound, ReverieError
 from reverie.events.names import EventPath
@@ -16,7 +17,7 @@ from reverie.store.memory import Memory
 
 FindService: TypeAlias = Callable[[str], Awaitable[Service]]
 
-_log = logging.getLogger(__name__)
+log = structlog.get_logger()
 
 
 class Events:
@@ -51,7 +52,7 @@ class Events:
         try:
             return await (await self.find_service(name)).event_paths()
         except ReverieError as error:
-            _log.warning("the events of a service are not known", extra={"service": name, "cause": error.message})
+            log.warning("service.events_unknown", service=name, cause=error.message)
             return ()
 
 
