@@ -177,28 +177,33 @@ async def telling(meter: Meter, store: Store, worker: str, turned_at: Callable[[
     Args:
         turned_at: monotonic seconds of its last turn.
     """
-    task = asyncio.create_task(_keep_telling(meter, store, worker, turned_at))
+    at_rest = asyncio.Lock()
+    task = asyncio.create_task(_keep_telling(meter, store, worker, turned_at, at_rest))
     try:
         yield
     finally:
-        task.cancel()
+        async with at_rest:  # what is on its way to the store is neither lost nor told twice
+            task.cancel()
         await asyncio.gather(task, return_exceptions=True)
         with _tolerant(worker):
             await _tell(meter, store, worker, turned_at())
             await forget_turns(store, worker)
 
 
-async def _keep_telling(meter: Meter, store: Store, worker: str, turned_at: Callable[[], float]) -> None:
+async def _keep_telling(
+    meter: Meter, store: Store, worker: str, turned_at: Callable[[], float], at_rest: asyncio.Lock
+) -> None:
     clock = store.clock
     known, told_at = False, float("-inf")
     while True:
-        with _tolerant(worker):
-            if not known:
-                meter.know(await sums(store))
-                known = True
-            if meter.changed or clock.monotonic() - told_at >= TURN_EVERY:
-                await _tell(meter, store, worker, turned_at())
-                told_at = clock.monotonic()
+        async with at_rest:
+            with _tolerant(worker):
+                if not known:
+                    meter.know(await sums(store))
+                    known = True
+                if meter.changed or clock.monotonic() - told_at >= TURN_EVERY:
+                    await _tell(meter, store, worker, turned_at())
+                    told_at = clock.monotonic()
         await clock.sleep(TELL_EVERY)
 
 
