@@ -110,7 +110,7 @@ class Queued:
                 app_id=caller.app_id,
                 trace=trace_of(context.trace, context.request_id),
             ),
-            run_now=lambda job: self._run_now(job, context.depth + 1),
+            run_now=lambda job: self._run_now(job, context),
         )
 
     async def _environment(self, script: Script) -> dict[str, JSON]:
@@ -160,10 +160,11 @@ class Queued:
         outcome = await self._run(script, packed, context, timeout=turn.timeout or 0.0)
         return Done(output=outcome.output)
 
-    async def _run_now(self, job: Job, depth: int) -> None:
+    async def _run_now(self, job: Job, outer: Context) -> None:
         """A job of a ``sync`` connection, inside the call that queued it: that call waits, as for a nested one."""
         script, packed = await self._resolve(job)
-        await self._run(script, packed, self._context_of(packed.caller, job, depth, None), timeout=None)
+        context = self._context_of(packed.caller, job, outer.depth + 1, outer.holds)
+        await self._run(script, packed, context, timeout=None)
 
     async def _resolve(self, job: Job) -> tuple[Script, Packed]:
         """

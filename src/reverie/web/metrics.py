@@ -58,7 +58,7 @@ class Requests:
         family = HistogramMetricFamily(
             f"{_PREFIX}request_seconds", "Calls of the API, from headers to answer", labels=labels
         )
-        for (service, verb, kind), cell in self._cells.items():
+        for (service, verb, kind), cell in list(self._cells.items()):  # calls go on meanwhile
             numbered = {str(number): value for number, value in enumerate(cell[:_SUM])}
             buckets, total = histogram({**numbered, "sum": cell[_SUM]})
             family.add_metric([service, verb, f"{kind}xx"], buckets, total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
@@ -78,7 +79,8 @@ def pages(platform: Platform, requests: Requests) -> ASGIApp:
             await platform.may_scrape(_as_call(request), peer=_peer(request))
         except ReverieError as error:
             return JSONResponse(error.response().content, status_code=error.status, headers=error.headers)
-        return Response(exposition(requests, await platform.measure()), media_type=None, headers=_TEXT)
+        text = await asyncio.to_thread(exposition, requests, await platform.measure())
+        return Response(text, headers=_TEXT)
 
     async def set_up(request: Request) -> Response:
         token = request.path_params["token"]
