@@ -72,6 +72,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     queue_crashes: Annotated[int, Meta(ge=1)] = 3
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+    sqlite_synchronous: Literal["full", "normal"] = "full"
     metrics: Literal["closed", "open"] = "closed"
     metrics_token: str | None = None
     script_egress: Literal["any", "public", "none"] = "any"

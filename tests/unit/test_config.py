@@ -256,3 +256,10 @@ def test_every_setting_stands_in_the_reference() -> None:
     names += [f"`{name}`" for name in (*ALIASES, *CLIENT_NAMES, *FOREIGN, FOREIGN_QUEUE)]
     for name in names:
         assert name in reference, f"{name} is not described"
+
+
+def test_how_sqlite_writes_is_a_setting() -> None:
+    assert read_settings({}).sqlite_synchronous == "full"
+    assert read_settings({"REVERIE_SQLITE_SYNCHRONOUS": "normal"}).sqlite_synchronous == "normal"
+    with pytest.raises(SettingsError, match="expected one of full, normal"):
+        read_settings({"REVERIE_SQLITE_SYNCHRONOUS": "off"})

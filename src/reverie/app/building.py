@@ -105,7 +105,7 @@ def sealer_of(settings: Settings) -> Sealer:
 async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
     if problem := await asyncio.to_thread(trouble_with, settings.store):
         raise SettingsError([f"{settings.store}: {problem}"])
-    database = open_database(settings.store)
+    database = open_database(settings.store, synchronous=settings.sqlite_synchronous)
     try:
         yield Store(database, sealer_of(settings), clock)
     finally:

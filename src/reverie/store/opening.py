@@ -8,14 +8,17 @@ from reverie.sqlite import SqliteDatabase
 from reverie.store.address import StoreAddress
 
 
-def open_database(address: StoreAddress) -> Database:
+def open_database(address: StoreAddress, *, synchronous: str = "full") -> Database:
     """Nothing is asked of a server yet.
+
+    Args:
+        synchronous: of a SQLite file, ``full`` or ``normal``; a server has its own setting.
 
     Raises:
         SettingsError: the library for this kind is not installed; the message says how to get it.
     """
     if address.server is None:
-        return SqliteDatabase(address.path)
+        return SqliteDatabase(address.path, synchronous=synchronous)
     try:
         from reverie.postgresql.database import PostgresqlDatabase
     except ModuleNotFoundError as error:
