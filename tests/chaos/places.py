@@ -24,7 +24,7 @@ from reverie.jobs.transport import Transport
 from reverie.jobs.transports.database import DatabaseTransport
 from reverie.jobs.transports.postgresql import PostgresqlTransport
 from reverie.jobs.transports.redis import RedisBroker
-from reverie.postgresql import PostgresqlDatabase
+from reverie.postgresql.database import PostgresqlDatabase
 from reverie.sqlite import SqliteDatabase, driver_module
 from reverie.store.migrate import migrate
 from tests.postgres import PostgresServer, postgres_server
