@@ -16,6 +16,8 @@ EARLY: Final = 0.05
 """Seconds that two clocks of one machine may differ by rounding and the order of system calls."""
 AFTER_CANCEL: Final = 5.0
 """Seconds in which a script whose job was cancelled must have stopped."""
+CROSSING: Final = 0.5
+"""Seconds in which a beginning and a cancel may cross: a worker does not ask again right after its claim."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +150,8 @@ def _begins_in_time(promised: Accepted, seen: Sequence[Effect]) -> list[str]:
     if early := [at for at in begun if at < promised.due_at - EARLY]:
         found.append(f"I3: it began {promised.due_at - early[0]:.3f} s before it was due")
     if promised.cancelled_at is not None:
+        late = [at for at in begun if at > promised.cancelled_at + CROSSING]
+        found += [f"I3: it began {late[-1] - promised.cancelled_at:.3f} s after it was cancelled"] if late else []
         late = [effect.at for effect in seen if effect.at > promised.cancelled_at + AFTER_CANCEL]
         found += [f"I3: it still ran {late[-1] - promised.cancelled_at:.1f} s after it was cancelled"] if late else []
     return found

@@ -1,1 +1,272 @@
-"""Later."""
+"""Scripts, their children and workers die or misbehave, under the real commands: D1, D4, D11, D12."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from tests.acceptance.server import Server, running, wait_for
+from tests.acceptance.test_kills import part, queued_service
+from tests.chaos.checker import Accepted
+from tests.chaos.effects import BEGIN, sink
+from tests.chaos.scenarios import scenario
+from tests.chaos.stage import SLOWNESS, Stage
+
+
+@dataclass(slots=True)
+class Real:
+    """A running `reverie up`, and scripts that tell the sink what they do."""
+
+    stage: Stage
+    server: Server
+    sink: str
+    _count: int = 0
+
+    def script(self, name: str, body: str, *, language: str = "python3") -> None:
+        """A queued service whose script says that it begins, does *body*, and says that it ends."""
+        if language == "v8js":
+            tell = f"platform.api.post('{self.sink}/' + event.request.parameters.n + '/%s', '');"
+        else:
+            tell = f"platform.api.post('{self.sink}/' + event['request']['parameters']['n'] + '/%s', '')"
+        queued_service(self.server, name, f"{tell % 'begin'}\n{body}\n{tell % 'end'}", language=language)
+
+    def call(self, name: str) -> tuple[str, str]:
+        """Queue a run; its job and the name of its effects."""
+        self._count += 1
+        key = f"n{self._count}"
+        due = time.time()
+        answer = self.server.as_admin("POST", f"/api/v2/{name}?n={key}")
+        assert answer.status == 202, answer.body
+        job_id = answer.headers["x-reverie-job"]
+        self.stage.accepted[job_id] = Accepted(key=key, due_at=due)
+        return job_id, key
+
+    def begins(self, key: str) -> list[float]:
+        return [effect.at for effect in self.stage.effects.read() if effect.job == key and effect.what == BEGIN]
+
+    def worker(self) -> psutil.Process:
+        found = part(self.server, "worker")
+        assert found is not None
+        return found
+
+    def drained(self, within: float = 60.0) -> None:
+        left = "SELECT status, name FROM job WHERE status IN ('waiting', 'running') LIMIT 5"
+        wait_for(lambda: not self.stage.place.rows(left), within * SLOWNESS, lambda: str(self.stage.place.rows(left)))
+
+
+@contextlib.contextmanager
+def real(stage: Stage, **settings: str) -> Iterator[Real]:
+    given = {**stage.place.settings(), "REVERIE_DEMO": "0", **settings}
+    with sink(stage.effects) as address, running(Path(stage.place.folder), **given) as server:
+        yield Real(stage, server, address)
+
+
+@scenario("D1", "a script's child is killed", "begun again within 2 s, one crash, no try, 0 lost", quick=True)
+async def d1(stage: Stage) -> None:
+    await asyncio.to_thread(kill_children, stage)
+
+
+def kill_children(stage: Stage) -> None:
+    again: list[float] = []
+    with real(stage) as up:
+        up.script("nap", "import time\ntime.sleep(1.0)")
+        for _ in range(stage.count(100) // 2):  # both children at a time
+            keys = [up.call("nap")[1] for _ in range(2)]
+            wait_for(lambda keys=keys: all(up.begins(key) for key in keys), 30 * SLOWNESS, up.server.output)  # type: ignore[misc] - bound now
+            killed_at = time.time()
+            for child in up.worker().children(recursive=True):
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
+            wait_for(lambda keys=keys: all(len(up.begins(key)) > 1 for key in keys), 30 * SLOWNESS, up.server.output)  # type: ignore[misc] - bound now
+            again += [up.begins(key)[1] - killed_at for key in keys]
+            up.drained()
+    stage.figures_of("begun again", again, most=2.0)
+    counts = {(row.crashes, row.attempts) for row in stage.evidence().rows}
+    stage.figure("jobs with other counts than one crash and one run", len(counts - {(1, 1)}), "n", most=0)
+
+
+@scenario(
+    "D4", "SIGTERM under load", "exit within the grace + 5 s, no counter moves, nobody waits for a lease", quick=True
+)
+async def d4(stage: Stage) -> None:
+    await asyncio.to_thread(stop_workers, stage)
+    draining = await stage.host(grace=1.0, concurrency=2)
+    ids = await stage.push(2, seconds=4.0)
+    await stage.begun(ids)
+    told = time.time()
+    draining.signal(signal.SIGTERM)
+    await draining.process.wait()
+    stage.figure("exit with long runs and 1 s of grace", time.time() - told, most=6.0)
+    freed = await stage.rows("SELECT status, attempts, crashes FROM job WHERE status <> 'done'")
+    stage.figure("given back at no cost", freed.count(("waiting", 0, 0)), "n", least=2)
+    await stage.host(concurrency=2)
+    await stage.drained()
+
+
+def stop_workers(stage: Stage) -> None:
+    took: list[float] = []
+    idle: list[float] = []
+    command = [sys.executable, "-m", "reverie", "queue", "work", "--sleep=1", "--tries=3"]
+    with real(stage, REVERIE_WORKERS="0") as up:
+        up.script("nap", "import time\ntime.sleep(0.2)")
+        stopped = 0.0
+        for _ in range(stage.count(50)):
+            log = stage.folder / "work.log"
+            with log.open("ab") as output:
+                work = subprocess.Popen(command, env=up.server.environment, stdout=output, stderr=output)
+            try:
+                keys = [up.call("nap")[1] for _ in range(8)]
+                wait_for(lambda keys=keys: any(up.begins(key) for key in keys), 60 * SLOWNESS, log.read_text)  # type: ignore[misc] - bound now
+                time.sleep(0.3)
+            finally:
+                told = time.monotonic()
+                work.send_signal(signal.SIGTERM)
+                code = work.wait(60)
+            assert code == 0, log.read_text()
+            took.append(time.monotonic() - told)
+            idle.append(stopped)
+            assert stage.place.rows("SELECT 1 FROM job WHERE status = 'running'") == []
+        work = subprocess.Popen([*command, "--stop-when-empty"], env=up.server.environment, stdout=subprocess.DEVNULL)
+        assert work.wait(120) == 0
+    stage.figures_of("exit", took, most=35.0)
+    counts = stage.place.rows("SELECT DISTINCT crashes, attempts FROM job")
+    stage.figure("jobs with other counts than one run", len([one for one in counts if one != (0, 1)]), "n", most=0)
+
+
+POISON: Final = {
+    "segfault": "import ctypes\nctypes.string_at(0)",
+    "exit": "import os\nos._exit(3)",
+    "forks": "import os, time\nfor _ in range(40):\n    if os.fork() == 0:\n        time.sleep(600)\ntime.sleep(600)",
+    "alloc": "x = []\nwhile True:\n    x.append(bytearray(10_000_000))",
+    "loop": "while True:\n    pass",
+    "blocked": "import os\nr, w = os.pipe()\nos.read(r, 1)",
+    "deaf": "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\ntime.sleep(600)",
+    "shout": "print('x' * 10_000_000)",
+    "babble": "import os\nos.write(1, b'{not json')",
+}
+LIMIT: Final = 2.0
+"""Seconds that a script may run here."""
+CAUSES: Final = {
+    "segfault": "crash 3",
+    "exit": "3",
+    "forks": "timed out",
+    "alloc": "MiB",
+    "loop": "timed out",
+    "blocked": "timed out",
+    "deaf": "timed out",
+    "spin": "timed out",
+}
+"""What the error of each must say; the others may end either way."""
+
+
+@scenario("D11", "poisonous scripts", "each ends within its limit + 10 s with its cause; others still run", quick=True)
+async def d11(stage: Stage) -> None:
+    """40 forks stand for a fork bomb, so as not to take the machine along; `nobody` may have 512 processes."""
+    await asyncio.to_thread(poison, stage)
+
+
+def poison(stage: Stage) -> None:
+    with real(stage, REVERIE_QUEUE_TIMEOUT=f"{LIMIT:g}", REVERIE_QUEUE_TRIES="1") as up:
+        up.script("fine", "")
+        for name, body in POISON.items():
+            up.script(name, body)
+        up.script("spin", "while (true) {}", language="v8js")
+        up.call("fine")
+        up.drained()
+        with Neighbours(up) as quiet:
+            time.sleep(4)
+        with Neighbours(up) as disturbed:
+            ends = {name: ends_of(up, name) for name in [*POISON, "spin"]}
+        up.drained()
+        stage.figure("neighbours' wait p99, alone", quiet.p99())
+        stage.figure("neighbours' wait p99, beside poison", disturbed.p99(), most=2.0)
+        left = [one for one in psutil.process_iter() if "time.sleep(600)" in " ".join(one.cmdline())]
+        stage.figure("processes left", len(left) + asleep(up), "n", most=0)
+    for name, (seconds, error) in ends.items():
+        stage.figure(f"{name} ended", seconds, most=LIMIT + 10)
+        wrong = CAUSES.get(name, "") not in error
+        stage.figure(f"{name}: wrong cause", float(wrong), "n", most=0)
+        if wrong:
+            stage.notes.append(f"{name}: {error}")
+    # What ended without an end effect has no promise to keep but that it ends.
+
+
+def ends_of(up: Real, name: str) -> tuple[float, str]:
+    """Run a poison; seconds until it ended, and its error."""
+    job_id, _ = up.call(name)
+    began = time.monotonic()
+    wait_for(
+        lambda: up.server.job(job_id)["status"] in ("done", "failed"),
+        (LIMIT + 20) * SLOWNESS,
+        lambda: str(up.server.job(job_id)),
+    )
+    error = up.server.job(job_id).get("error") or {}
+    return time.monotonic() - began, f"{error.get('type')}: {error.get('message')}"
+
+
+def asleep(up: Real) -> int:
+    """Children of the worker that nobody needs: more than its warm ones."""
+    return max(0, len(up.worker().children(recursive=True)) - 20)
+
+
+class Neighbours(threading.Thread):
+    """Harmless calls, five a second."""
+
+    def __init__(self, up: Real) -> None:
+        super().__init__(daemon=True)
+        self._up = up
+        self._enough = threading.Event()
+        self._pushed: dict[str, float] = {}
+
+    def __enter__(self) -> Neighbours:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._enough.set()
+        self.join()
+
+    def run(self) -> None:
+        while not self._enough.wait(0.2):
+            _, key = self._up.call("fine")
+            self._pushed[key] = time.time()
+
+    def p99(self) -> float:
+        begins = {one.job: one.at for one in reversed(self._up.stage.effects.read()) if one.what == BEGIN}
+        waits = sorted(begins[key] - at for key, at in self._pushed.items() if key in begins)
+        return max(0.0, waits[int(len(waits) * 0.99) - 1])
+
+
+@scenario(
+    "D12", "scripts that want more memory than they may", "only they fail, the cause is named, the worker stays small"
+)
+async def d12(stage: Stage) -> None:
+    await asyncio.to_thread(hungry, stage)
+
+
+def hungry(stage: Stage) -> None:
+    with real(stage, REVERIE_QUEUE_TIMEOUT="20", REVERIE_QUEUE_TRIES="1") as up:
+        up.script("fine", "import time\ntime.sleep(0.05)")
+        up.script("alloc", POISON["alloc"])
+        up.call("fine")
+        up.drained()
+        before = up.worker().memory_info().rss / 1e6
+        hungry_ones = [up.call("alloc")[0] for _ in range(stage.count(50)) if up.call("fine")]
+        up.drained(120)
+        after = up.worker().memory_info().rss / 1e6
+        errors = [str((up.server.job(one).get("error") or {}).get("message")) for one in hungry_ones]
+        stage.figure("hungry ones with their cause", sum("MiB" in one for one in errors), "n", least=len(errors))
+        fine = stage.place.rows("SELECT status FROM job WHERE name = 'service:fine'")
+        stage.figure("others that failed", sum(one != ("done",) for one in fine), "n", most=0)
+        stage.figure("worker grew by", after - before, "MB", most=30)

@@ -38,14 +38,19 @@ class Effect:
 
 
 class EffectFile:
-    """Appends from as many processes as like; a line is written whole or not at all."""
+    """Appends from as many processes as like; a line is written whole or not at all.
 
-    def __init__(self, path: Path) -> None:
+    Args:
+        offset: Unix time less monotonic time; given to a process whose clock is wrong.
+    """
+
+    def __init__(self, path: Path, offset: float | None = None) -> None:
         self.path = path
+        self.offset = time.time() - time.monotonic() if offset is None else offset
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
 
     def append(self, job: str, epoch: int, what: str) -> None:
-        os.write(self._fd, f"{job} {epoch} {what} {time.time():.6f} {os.getpid()}\n".encode())
+        os.write(self._fd, f"{job} {epoch} {what} {time.monotonic() + self.offset:.6f} {os.getpid()}\n".encode())
 
     def read(self) -> list[Effect]:
         lines = self.path.read_text("ascii").splitlines()

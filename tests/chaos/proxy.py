@@ -76,16 +76,17 @@ class Proxy:
         if self._mode == "cut":
             writer.transport.abort()
             return
-        await self._passing.wait()
         try:
+            await self._passing.wait()
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:
+        except (OSError, asyncio.CancelledError):
             writer.transport.abort()
             return
         pair = (writer, far_writer)
         self._pairs.add(pair)
         try:
-            await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
+            with contextlib.suppress(asyncio.CancelledError):  # the proxy closes; streams would complain of it
+                await asyncio.gather(self._pump(reader, far_writer), self._pump(far_reader, writer))
         finally:
             self._pairs.discard(pair)
             writer.transport.abort()

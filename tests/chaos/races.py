@@ -8,7 +8,8 @@ import signal
 import time
 from dataclasses import replace
 
-from tests.chaos.effects import END, LOST, STOPPED
+from tests.chaos.checker import CROSSING
+from tests.chaos.effects import BEGIN, END, LOST, STOPPED
 from tests.chaos.scenarios import scenario
 from tests.chaos.stage import SWEEP, Stage
 
@@ -100,7 +101,7 @@ async def d13(stage: Stage) -> None:
             await stage.queue.transport.announce("database", f"gone-{at}")
             if stage.ground.redis is not None and at % 100 == 0:
                 await asyncio.to_thread(
-                    stage.ground.redis.cli, "PUBLISH", "reverie:{database}:0", "default\ndefault\n\x00?"
+                    stage.ground.redis.cli, "PUBLISH", "reverie:{database}:0", "default\ndefault\n{"
                 )
     await stage.drained(60 + count / 20)
     begins = [effect.job for effect in stage.seen()]
@@ -116,6 +117,7 @@ async def d25(stage: Stage) -> None:
     await stage.host(concurrency=8)
     count = 200 if stage.full else 40
     late: list[float] = []
+    crossed: list[float] = []
 
     async def one() -> None:
         [job_id] = await stage.push(1, seconds=chance.choice([0.0, 0.05, 0.4, 3.0]))
@@ -134,8 +136,9 @@ async def d25(stage: Stage) -> None:
         if cancelled_at is not None and effect.at > cancelled_at:
             if effect.what in (STOPPED, END):
                 late.append(effect.at - cancelled_at)
-            elif effect.what == "begin":
-                stage.notes.append(f"a run began {effect.at - cancelled_at:.3f} s after its job was cancelled")
+            elif effect.what == BEGIN:
+                crossed.append(effect.at - cancelled_at)
     stage.figure("cancelled", len(cancelled), "n", least=count / 4)
     stage.figure("stopped while running", len(late), "n", least=1)
     stage.figures_of("stopped after", late or [0.0], most=5.0)
+    stage.figure("began after the cancel, at most", max(crossed, default=0.0), most=CROSSING)

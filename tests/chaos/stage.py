@@ -179,19 +179,29 @@ class Stage:
     # -- workers
 
     async def host(
-        self, name: str = "wake", *, place: Place | None = None, faketime: str | None = None, **options: Any
+        self, name: str = "wake", *, place: Place | None = None, faketime: Path | None = None, **options: Any
     ) -> Host:
-        """Start a worker process on the host *name*; those on one host see when one of them dies."""
+        """Start a worker process on the host *name*; those on one host see when one of them dies.
+
+        Args:
+            faketime: a file that says how wrong its clock is, such as ``+3600s``; it may change.
+        """
         number = next(self._numbers)
         log = self.folder / f"host-{number}.log"
         given = {
             "place": (place or self.place).on_host(name).as_text(),
             "effects": str(self.effects.path),
+            "offset": self.effects.offset,
             "options": {"lease": self.lease, "sleep": 1.0, "concurrency": 2, "max_crashes": 1000, **options},
         }
         environment = dict(os.environ)
         if faketime is not None:
-            environment |= {"LD_PRELOAD": libfaketime(), "FAKETIME": faketime, "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+            environment |= {
+                "LD_PRELOAD": libfaketime(),
+                "FAKETIME_TIMESTAMP_FILE": str(faketime),
+                "FAKETIME_NO_CACHE": "1",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
         with log.open("wb") as output:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "tests.chaos.host", json.dumps(given)),
