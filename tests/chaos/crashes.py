@@ -83,12 +83,12 @@ def kill_children(stage: Stage) -> None:
         up.script("nap", "import time\ntime.sleep(1.0)")
         for _ in range(stage.count(100) // 2):  # both children at a time
             keys = [up.call("nap")[1] for _ in range(2)]
-            wait_for(lambda keys=keys: all(up.begins(key) for key in keys), 30 * SLOWNESS, up.server.output)  # type: ignore[misc] - bound now
+            wait_for(lambda keys=keys: all(up.begins(key) for key in keys), 30 * SLOWNESS, up.server.output)  # type: ignore[misc]  # bound now
             killed_at = time.time()
             for child in up.worker().children(recursive=True):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     child.kill()
-            wait_for(lambda keys=keys: all(len(up.begins(key)) > 1 for key in keys), 30 * SLOWNESS, up.server.output)  # type: ignore[misc] - bound now
+            wait_for(lambda keys=keys: all(len(up.begins(key)) > 1 for key in keys), 30 * SLOWNESS, up.server.output)  # type: ignore[misc]  # bound now
             again += [up.begins(key)[1] - killed_at for key in keys]
             up.drained()
     stage.figures_of("begun again", again, most=2.0)
@@ -127,7 +127,7 @@ def stop_workers(stage: Stage) -> None:
                 work = subprocess.Popen(command, env=up.server.environment, stdout=output, stderr=output)
             try:
                 keys = [up.call("nap")[1] for _ in range(8)]
-                wait_for(lambda keys=keys: any(up.begins(key) for key in keys), 60 * SLOWNESS, log.read_text)  # type: ignore[misc] - bound now
+                wait_for(lambda keys=keys: any(up.begins(key) for key in keys), 60 * SLOWNESS, log.read_text)  # type: ignore[misc]  # bound now
                 time.sleep(0.3)
             finally:
                 told = time.monotonic()

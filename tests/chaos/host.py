@@ -45,7 +45,7 @@ class Sleeper:
 
 async def main(given: dict[str, object]) -> None:
     place = Place.from_text(str(given["place"]))
-    sleeper = Sleeper(EffectFile(Path(str(given["effects"]))))
+    sleeper = Sleeper(EffectFile(Path(str(given["effects"])), float(str(given["offset"]))))
     options = WorkerOptions(**given["options"])  # type: ignore[arg-type]  # what the stage wrote
     async with place.open() as queue:
         worker = Worker(queue, sleeper.perform, options, SystemClock(), on_report=sleeper.report)

@@ -46,7 +46,7 @@ async def d5(stage: Stage) -> None:
         await asyncio.sleep(away)
         await asyncio.to_thread(postgres.start)
         up = time.time()
-        await stage.until(lambda up=up: any(one.at > up for one in stage.seen()), 30, "the first job afterwards")  # type: ignore[misc] - bound now
+        await stage.until(lambda up=up: any(one.at > up for one in stage.seen()), 30, "the first job afterwards")  # type: ignore[misc]  # bound now
         stage.figure(f"resumed after {away:g} s away", time.time() - up, most=10.0)
         refused = await load
         stage.figure("refused", len(refused), "n", least=1)
@@ -255,7 +255,7 @@ async def d20(stage: Stage) -> None:
             await accepted()
             for job_id in stage.accepted:
                 await stage.until(
-                    lambda job_id=job_id: any(one.job == job_id for one in stage.seen("end")),  # type: ignore[misc] - bound now
+                    lambda job_id=job_id: any(one.job == job_id for one in stage.seen("end")),  # type: ignore[misc]  # bound now
                     30,
                     "the end of a job",
                 )

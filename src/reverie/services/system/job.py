@@ -100,7 +100,7 @@ class JobResource:
 
 
 def held(job: Job, open: Callable[[Job], Packed]) -> dict[str, JSON]:
-    """The call, the session and the surroundings as they were, without credentials; a note where they cannot be told."""
+    """The call, the session and the surroundings as they were, without credentials; a note where nobody can tell."""
     try:
         packed = open(job)
     except PayloadUnreadable as error:
