@@ -265,3 +265,22 @@ def test_the_page_fits_a_phone_and_a_desk(idle: Server, browser: Browser, width:
         assert browser.evaluate(f"{small}.every((one) => one.getBoundingClientRect().height >= 24)")
         background = browser.evaluate("getComputedStyle(document.body).backgroundColor")
         assert background == ("rgb(18, 22, 28)" if dark else "rgb(246, 247, 249)")
+
+
+def test_a_job_can_be_retried_and_cancelled_from_its_page(idle: Server, browser: Browser) -> None:
+    with waiting_job(idle, "nobody") as (job_id, queue):
+        work(idle, queue, "--tries=1")
+        browser.open(link(idle, job_id))
+        browser.wait_for("Failed")
+
+        browser.press("Retry")
+        browser.fill("credential", idle.admin)
+        browser.press("Use it")
+        browser.wait_for("Waiting")
+        browser.wait_for("● live")
+        assert idle.job(job_id)["status"] == "waiting"
+
+        browser.evaluate("window.confirm = () => true")
+        browser.press("Cancel")
+        browser.wait_for("Cancelled")
+        assert idle.job(job_id)["status"] == "cancelled"
