@@ -29,9 +29,11 @@ LISTENER = """
 import asyncio, sys, time
 from pathlib import Path
 from reverie.clock import SystemClock
+from reverie.observe import set_up
 from tests.redis_server import redis_queue
 
 async def main(folder, url):
+    set_up("text", "warning")  # standard output is for what we print
     async with redis_queue(Path(folder), SystemClock(), url, host="another") as queue:
         await queue.transport.join("sleeper")
         await queue.transport.wait()

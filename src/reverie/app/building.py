@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from importlib.metadata import version
 from typing import Final
 
@@ -25,6 +25,7 @@ from reverie.jobs.watching import JobWatch
 from reverie.model import Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
+from reverie.scripting.engine import Engine
 from reverie.sealing import Sealer, sealer_for
 from reverie.services.promise import Promises
 from reverie.services.registry import Registry
@@ -88,7 +89,7 @@ async def build(
         await platform.look_for_administrator()
         tasks = [asyncio.create_task(_keep_looking(platform))]
         if scripts:
-            tasks += [asyncio.create_task(engine.start()) for engine in engines.values()]
+            tasks.append(asyncio.create_task(_warm_up(engines.values())))
         try:
             yield platform
         finally:
@@ -110,6 +111,12 @@ async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
         yield Store(database, sealer_of(settings), clock)
     finally:
         await database.close()
+
+
+async def _warm_up(engines: Iterable[Engine]) -> None:
+    """One after the other: all at once they would keep the first calls waiting for a processor."""
+    for engine in engines:
+        await engine.start()
 
 
 async def _keep_looking(platform: Platform) -> None:

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def script_engines(side_by_side: int) -> dict[str, Engine]:
-    """The languages that this host can run, by name."""
+    """The languages that this host can run, by name, in the order in which they are warmed up."""
     from reverie.scripting.engines import deno, nodejs, php, python
 
     engines: list[Engine] = []
     if deno.available():
-        engines += [deno.DenoEngine(size=side_by_side), deno.DenoEngine(typed=True, size=side_by_side)]
+        engines.append(deno.DenoEngine(size=side_by_side))
     if nodejs.available():
         engines.append(nodejs.NodeEngine(size=side_by_side))
     if python.available():
@@ -37,6 +37,8 @@ def script_engines(side_by_side: int) -> dict[str, Engine]:
         engines += [snake, python.PythonAlias(snake)]
     if php.available():
         engines.append(php.PhpEngine(size=side_by_side))
+    if deno.available():
+        engines.append(deno.DenoEngine(typed=True, size=side_by_side))
     return {engine.name: engine for engine in engines}
 
 
