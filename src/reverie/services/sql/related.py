@@ -70,7 +70,10 @@ def must_allow(service: str, table: str, verb: Verb, context: Context) -> None:
     """Raises Forbidden unless the caller may use *verb* on a table that another one leads to."""
     role = context.caller.role
     if role is not None and not allows(role, service, f"_table/{table}", int(verb), int(context.requestor)):
-        raise Forbidden(f"Access Forbidden: {verb.name} on _table/{table} of service '{service}'.")
+        component = f"_table/{table}"
+        raise Forbidden(
+            f"{verb.name} access to component '{component}' of service '{service}' is not allowed by this user's role."
+        )
 
 
 def wishes(
