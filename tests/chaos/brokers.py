@@ -16,7 +16,9 @@ from tests.chaos.stage import Stage
 ON_REDIS: Final = ("sqlite+redis", "postgresql+redis")
 
 
-@scenario("D8", "workers are cut off from the broker", "20 jobs/s meanwhile, full rate 15 s after it heals", pairs=ON_REDIS)
+@scenario(
+    "D8", "workers are cut off from the broker", "20 jobs/s meanwhile, full rate 15 s after it heals", pairs=ON_REDIS
+)
 async def d8(stage: Stage) -> None:
     """Both workers are on hosts of their own, so that only the broker, and looking, can tell them of jobs."""
     redis = stage.ground.redis
@@ -49,7 +51,7 @@ async def waits(stage: Stage, _: object) -> float:
 
 @scenario("D14", "the broker forgets everything, with 10,000 jobs waiting", "0 lost, all found within 60 s", quick=True)
 async def d14(stage: Stage) -> None:
-    """Redis is flushed, killed, and started empty; without one, the sockets and locks in the wake folder are deleted."""
+    """Redis is flushed, killed, and started empty; without it, the sockets and locks of the wake folder are deleted."""
     hosts = [await stage.host(concurrency=8), await stage.host(concurrency=8)]
     count = stage.count(10_000)
     half = await stage.push(count // 2, seconds=0.001)
@@ -67,7 +69,12 @@ async def d14(stage: Stage) -> None:
     stage.figure("workers that live", sum(host.lives for host in hosts), "n", least=2)
 
 
-@scenario("D15", "Redis is full, then killed, its data gone", "accepted with a warning, 0 lost, resumed within 15 s", pairs=ON_REDIS)
+@scenario(
+    "D15",
+    "Redis is full, then killed, its data gone",
+    "accepted with a warning, 0 lost, resumed within 15 s",
+    pairs=ON_REDIS,
+)
 async def d15(stage: Stage) -> None:
     """Failover by Sentinel is shown by the integration tests of the broker. Here: maxmemory, AOF off, kill -9."""
     redis = stage.ground.redis

@@ -166,9 +166,7 @@ def _never_beside_itself(runs: Sequence[Run], seen: Sequence[Effect]) -> list[st
         f"I4: the run under epoch {later} began while the one under {epoch} had not ended, which kept its lease"
         for epoch in began
         for later in began
-        if later > epoch
-        and outcomes.get(epoch) in SETTLED_BY_ITS_OWN
-        and began[later] < ended.get(epoch, began[epoch])
+        if later > epoch and outcomes.get(epoch) in SETTLED_BY_ITS_OWN and began[later] < ended.get(epoch, began[epoch])
     ]
 
 

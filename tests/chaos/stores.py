@@ -46,7 +46,7 @@ async def d5(stage: Stage) -> None:
         await asyncio.sleep(away)
         await asyncio.to_thread(postgres.start)
         up = time.time()
-        await stage.until(lambda up=up: any(one.at > up for one in stage.seen()), 30, "the first job afterwards")  # type: ignore[misc] - bound now
+        await stage.seen_after(up, "end", within=30)
         stage.figure(f"resumed after {away:g} s away", time.time() - up, most=10.0)
         refused = await load
         stage.figure("refused", len(refused), "n", least=1)
@@ -136,7 +136,9 @@ async def d17(stage: Stage) -> None:
     stage.figures_of("claim before", before)
     stage.figures_of("claim", await timed_claims(stage, 300), most=0.025 if stage.place.postgres else 0.010)
     stage.figure("push p50 before", statistics.median(pushed_before))
-    stage.figure("push p50", statistics.median(await timed_pushes(stage)), most=1.2 * statistics.median(pushed_before) + 0.001)
+    stage.figure(
+        "push p50", statistics.median(await timed_pushes(stage)), most=1.2 * statistics.median(pushed_before) + 0.001
+    )
     for what in (JobFilter(), JobFilter(status=JobStatus.FAILED), JobFilter(status=JobStatus.DELAYED)):
         began = time.monotonic()
         assert len(await stage.queue.ledger.find(what, limit=100)) == 100
@@ -148,7 +150,9 @@ async def d17(stage: Stage) -> None:
     await stage.until(lambda: len(stage.seen("end")) >= len(ids), 60, "the end of the promised jobs")
     while await stage.queue.ledger.clear("database", "ballast"):
         pass
-    await stage.queue.ledger.forget([job.id for job in await stage.queue.ledger.find(JobFilter(status=JobStatus.FAILED), limit=20_000)])
+    await stage.queue.ledger.forget(
+        [job.id for job in await stage.queue.ledger.find(JobFilter(status=JobStatus.FAILED), limit=20_000)]
+    )
 
 
 async def timed_pushes(stage: Stage) -> list[float]:
@@ -176,7 +180,7 @@ async def d18(stage: Stage) -> None:
         stage.figure("behind at the end", behind, most=2.0)
         stage.figure("refused", len(refused), "n", most=0)
         if not stage.place.postgres:
-            size = Path(stage.place.folder, f"{FILE}-wal").stat().st_size
+            size = os.stat(f"{stage.place.folder}/{FILE}-wal").st_size
             stage.figure("WAL", size / 1e6, "MB", most=256)
 
 
@@ -249,12 +253,7 @@ async def d20(stage: Stage) -> None:
             while await queue.ledger.clear("database", "x"):
                 pass
             await accepted()
-            for job_id in stage.accepted:
-                await stage.until(
-                    lambda job_id=job_id: any(one.job == job_id for one in stage.seen("end")),  # type: ignore[misc] - bound now
-                    30,
-                    "the end of a job",
-                )
+            await stage.begun(list(stage.accepted))
         host.signal(signal.SIGTERM)
         await host.process.wait()
         stage.figure("refused on a full disk", refusals, "n", least=10)

@@ -43,9 +43,13 @@ def test_a_job_that_crashed_once_and_was_done_is_well() -> None:
         pytest.param(
             replace(GOOD, effects=[*EFFECTS, Effect("a", 1, BEGIN, 22.0, 3)]), "I2", id="an old epoch began late"
         ),
-        pytest.param(replace(GOOD, accepted={"a": Accepted(key="a", due_at=10.5)}), "I3", id="it began before it was due"),
         pytest.param(
-            replace(GOOD, accepted={"a": Accepted(key="a", cancelled_at=12.0)}), "I3", id="it began after it was cancelled"
+            replace(GOOD, accepted={"a": Accepted(key="a", due_at=10.5)}), "I3", id="it began before it was due"
+        ),
+        pytest.param(
+            replace(GOOD, accepted={"a": Accepted(key="a", cancelled_at=12.0)}),
+            "I3",
+            id="it began after it was cancelled",
         ),
         pytest.param(
             replace(
