@@ -1,1 +1,4 @@
-"""Faults on purpose: processes killed, stores and brokers away, clocks moved. See docs/explanation/reliability.md."""
+"""Faults on purpose: processes killed and stopped, stores and brokers away, clocks moved.
+
+What each scenario does and what must hold: docs/explanation/reliability.md.
+"""

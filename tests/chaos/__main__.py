@@ -11,6 +11,7 @@ from rich.table import Table
 
 from tests.chaos.places import PAIRS
 from tests.chaos.scenarios import Outcome, load, run
+from tests.chaos.stage import MissingProgram
 
 console = Console(width=None if sys.stdout.isatty() else 160)
 
@@ -20,7 +21,7 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 @click.option("--pair", "pairs", multiple=True, type=click.Choice(PAIRS), help="Ledger and transport; may be repeated.")
 @click.option("--full/--short", default=False, help="As the plan has it, or counts divided by 10 and leases of 2 s.")
 def main(names: tuple[str, ...], pairs: tuple[str, ...], full: bool) -> None:
-    """Hurt the queue, then prove that it kept its promises. Exit 1 if it did not."""
+    """Hurt the queue, then prove that it kept its promises. Exit 1 if it did not, or could not be played."""
     known = load()
     if not names:
         _list()
@@ -37,6 +38,9 @@ def main(names: tuple[str, ...], pairs: tuple[str, ...], full: bool) -> None:
                 continue
             try:
                 outcomes.append(run(known[name], pair, full=full))
+            except MissingProgram as missing:
+                console.print(f"{name} cannot be played on {pair}: {missing}", style="yellow", markup=False)
+                failed = True
             except Exception:  # noqa: BLE001, RUF100 - one scenario's failure must not hide what the others show
                 console.print(traceback.format_exc(), style="red", markup=False)
                 failed = True

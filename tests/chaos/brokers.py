@@ -51,7 +51,7 @@ async def waits(stage: Stage, _: object) -> float:
 
 @scenario("D14", "the broker forgets everything, with 10,000 jobs waiting", "0 lost, all found within 60 s", quick=True)
 async def d14(stage: Stage) -> None:
-    """Redis is flushed, killed, and started empty; without one, the sockets and locks in the wake folder are deleted."""
+    """Redis is flushed, killed, and started empty; without it, the sockets and locks of the wake folder are deleted."""
     hosts = [await stage.host(concurrency=8), await stage.host(concurrency=8)]
     count = stage.count(10_000)
     half = await stage.push(count // 2, seconds=0.001)

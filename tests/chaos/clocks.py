@@ -11,9 +11,9 @@ from tests.chaos.stage import Stage
 
 @scenario("D10", "a worker's clock is wrong, and jumps", "nothing runs early or 2 s late; no lease ends by a jump")
 async def d10(stage: Stage) -> None:
-    """On PostgreSQL the server's clock decides, whatever a worker believes: its processes run under libfaketime, an hour
-    ahead, an hour behind, and drifting. On SQLite the clock of the host decides, so it is the jump of that clock that
-    must do no harm: the time of a process jumps by an hour while it holds jobs."""
+    """On PostgreSQL the server's clock decides, whatever a worker believes: its processes run under libfaketime, an
+    hour ahead, an hour behind, and drifting. On SQLite the clock of the host decides, so it is the jump of that clock
+    that must do no harm: the time of processes jumps by an hour, and back, while they hold jobs."""
     if stage.place.postgres:
         await wrong_from_the_start(stage)
     else:

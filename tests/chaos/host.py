@@ -11,6 +11,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 from reverie.clock import SystemClock
 from reverie.jobs.work import Done, Performed, Report, Step, Turn, WorkerOptions
@@ -43,10 +44,10 @@ class Sleeper:
             self._effects.append(report.job.id, report.job.epoch, LOST)
 
 
-async def main(given: dict[str, object]) -> None:
-    place = Place.from_text(str(given["place"]))
-    sleeper = Sleeper(EffectFile(Path(str(given["effects"])), float(str(given["offset"]))))
-    options = WorkerOptions(**given["options"])  # type: ignore[arg-type]  # what the stage wrote
+async def main(given: dict[str, Any]) -> None:
+    place = Place.from_text(given["place"])
+    sleeper = Sleeper(EffectFile(Path(given["effects"]), given["offset"]))
+    options = WorkerOptions(**given["options"])
     async with place.open() as queue:
         worker = Worker(queue, sleeper.perform, options, SystemClock(), on_report=sleeper.report)
         loop = asyncio.get_running_loop()

@@ -105,7 +105,12 @@ class Place:
         if self.postgres:
             settings["REVERIE_DATABASE_URL"] = self.postgres
         if self.redis:
-            settings |= {"REVERIE_QUEUE_DATABASE_DRIVER": "redis", "REVERIE_QUEUE_DATABASE_URL": self.redis}
+            # The connection called ``database`` is always one: the default one is another here.
+            settings |= {
+                "REVERIE_QUEUE_CONNECTION": "far",
+                "REVERIE_QUEUE_FAR_DRIVER": "redis",
+                "REVERIE_QUEUE_FAR_URL": self.redis,
+            }
         return settings
 
 

@@ -110,7 +110,9 @@ async def d13(stage: Stage) -> None:
     stage.figure("errors", errors, "n", most=0)
 
 
-@scenario("D25", "jobs are cancelled at random moments", "cancelled or done, not both; stopped within 5 s", quick=True)
+@scenario(
+    "D25", "jobs are cancelled at random moments", "cancelled or done, never both; stopped within 5 s", quick=True
+)
 async def d25(stage: Stage) -> None:
     chance = random.Random(25)
     await stage.host(concurrency=8)

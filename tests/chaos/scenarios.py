@@ -65,7 +65,7 @@ def scenario(
 
 def load() -> dict[str, Scenario]:
     """All scenarios, in the order of their numbers."""
-    from tests.chaos import brokers, clocks, crashes, races, stores  # noqa: F401 - they put themselves on the list
+    from tests.chaos import brokers, clocks, crashes, races, stores, upgrades  # noqa: F401 - they put themselves on the list
 
     return dict(sorted(SCENARIOS.items(), key=lambda item: int(item[0][1:])))
 

@@ -245,6 +245,10 @@ class Stage:
 
         await self.until(all_begun, within * SLOWNESS, f"the beginning of {len(ids)} jobs")
 
+    async def seen_after(self, moment: float, what: str, within: float) -> None:
+        """Wait for an effect later than *moment*."""
+        await self.until(lambda: any(one.at > moment for one in self.seen(what)), within * SLOWNESS, f"a new {what}")
+
     async def drained(self, within: float = 60.0) -> float:
         """Wait until no job waits or runs; the seconds it took."""
 

@@ -46,7 +46,7 @@ async def d5(stage: Stage) -> None:
         await asyncio.sleep(away)
         await asyncio.to_thread(postgres.start)
         up = time.time()
-        await stage.until(lambda up=up: any(one.at > up for one in stage.seen()), 30, "the first job afterwards")  # type: ignore[misc]  # bound now
+        await stage.seen_after(up, "end", within=30)
         stage.figure(f"resumed after {away:g} s away", time.time() - up, most=10.0)
         refused = await load
         stage.figure("refused", len(refused), "n", least=1)
@@ -180,7 +180,7 @@ async def d18(stage: Stage) -> None:
         stage.figure("behind at the end", behind, most=2.0)
         stage.figure("refused", len(refused), "n", most=0)
         if not stage.place.postgres:
-            size = Path(stage.place.folder, f"{FILE}-wal").stat().st_size
+            size = os.stat(f"{stage.place.folder}/{FILE}-wal").st_size
             stage.figure("WAL", size / 1e6, "MB", most=256)
 
 
@@ -253,12 +253,7 @@ async def d20(stage: Stage) -> None:
             while await queue.ledger.clear("database", "x"):
                 pass
             await accepted()
-            for job_id in stage.accepted:
-                await stage.until(
-                    lambda job_id=job_id: any(one.job == job_id for one in stage.seen("end")),  # type: ignore[misc]  # bound now
-                    30,
-                    "the end of a job",
-                )
+            await stage.begun(list(stage.accepted))
         host.signal(signal.SIGTERM)
         await host.process.wait()
         stage.figure("refused on a full disk", refusals, "n", least=10)
