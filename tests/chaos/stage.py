@@ -192,7 +192,7 @@ class Stage:
             "place": (place or self.place).on_host(name).as_text(),
             "effects": str(self.effects.path),
             "offset": self.effects.offset,
-            "options": {"lease": self.lease, "sleep": 1.0, "concurrency": 2, "max_crashes": 1000, **options},
+            "options": {"lease": self.lease, "sleep": 1.0, "concurrency": 2, "max_crashes": 1000, "timeout": 600.0, **options},
         }
         environment = dict(os.environ)
         if faketime is not None:
