@@ -110,7 +110,7 @@ async def d13(stage: Stage) -> None:
     await stage.drained(60 + count / 20)
     begins = [effect.job for effect in stage.seen()]
     stage.figure("double runs", len(begins) - len(set(begins)), "n", most=0)
-    errors = sum(host.log.read_text().count("error") for host in stage._hosts)
+    errors = sum(host.log.read_text().count("error") for host in stage.hosts)
     stage.figure("errors", errors, "n", most=0)
 
 
