@@ -257,7 +257,7 @@ class SqliteDatabase:
                 if connection is None:
                     connection = SqliteConnection(self._open(writes=True))
                 stop = self._commit_together(connection, units)
-            except (DatabaseError, driver.Error) as error:
+            except Exception as error:  # noqa: BLE001, RUF100 - without this thread every write would wait for ever
                 stop = False
                 cause = error if isinstance(error, DatabaseError) else _translate(error)
                 for unit in units:

@@ -139,8 +139,8 @@ def stop_workers(stage: Stage) -> None:
             assert code == 0, log.read_text()
             took.append(time.monotonic() - told)
             assert stage.place.rows("SELECT 1 FROM job WHERE status = 'running'") == []
-        work = subprocess.Popen([*command, "--stop-when-empty"], env=up.server.environment, stdout=subprocess.DEVNULL)
-        assert work.wait(120) == 0
+        last = [*command, "--stop-when-empty"]
+        subprocess.run(last, env=up.server.environment, stdout=subprocess.DEVNULL, check=True, timeout=120)
     stage.figures_of("exit", took, most=35.0)
     counts = stage.place.rows("SELECT DISTINCT crashes, attempts FROM job")
     stage.figure("jobs with other counts than one run", len([one for one in counts if one != (0, 1)]), "n", most=0)

@@ -73,13 +73,17 @@ async def d3(stage: Stage) -> None:
 
 @scenario("D9", "a worker is stopped for two leases", "its late finish is refused, one finish each", quick=True)
 async def d9(stage: Stage) -> None:
+    """When it goes on, its runs are over at once, and those of the other are not: only the epoch tells them apart."""
     stopped = await stage.host("one", concurrency=2)
-    ids = await stage.push(2, seconds=stage.lease)
+    ids = await stage.push(2, seconds=stage.lease * 1.5)
     await stage.begun(ids)
     stopped.signal(signal.SIGSTOP)
-    await stage.host("two", concurrency=2)
-    await stage.begun(ids, times=2, within=stage.lease * 2 + 10)
+    stopped_at = time.monotonic()
     await asyncio.sleep(stage.lease)
+    await stage.host("two", concurrency=2)
+    await stage.begun(ids, times=2, within=stage.lease + 10)
+    await asyncio.sleep(max(0.0, stopped_at + 2 * stage.lease - time.monotonic()))
+    stage.figure("still running elsewhere", 2 - len(stage.seen(END)), "n", least=2)
     stopped.signal(signal.SIGCONT)
     await stage.drained(stage.lease * 2 + 10)
     await stage.until(lambda: len(stage.seen(LOST)) >= 2, 10 + stage.lease, "the news of the lost leases")
@@ -106,7 +110,7 @@ async def d13(stage: Stage) -> None:
     await stage.drained(60 + count / 20)
     begins = [effect.job for effect in stage.seen()]
     stage.figure("double runs", len(begins) - len(set(begins)), "n", most=0)
-    errors = sum(host.log.read_text().count("error") for host in stage._hosts)
+    errors = sum(host.log.read_text().count("error") for host in stage.hosts)
     stage.figure("errors", errors, "n", most=0)
 
 

@@ -25,6 +25,9 @@ from tests.chaos.places import Ground, Place
 SLOWNESS: Final = 3.0 if os.environ.get("CI") else 1.0
 """Shared machines pause; marks that are times are so much wider there."""
 SWEEP: Final = 1.0
+"""Seconds between two looks for leases that have ended."""
+DEFAULTS: Final = {"sleep": 1.0, "concurrency": 2, "max_crashes": 1000, "timeout": 600.0}
+"""Options of a host's worker."""
 _ORPHANS: Final = """
 SELECT (SELECT count(*) FROM job_payload WHERE job_id NOT IN (SELECT id FROM job))
      + (SELECT count(*) FROM job_attempt WHERE job_id NOT IN (SELECT id FROM job))
@@ -82,6 +85,7 @@ class Stage:
     Attributes:
         full: the whole scenario; else counts are divided by 10, and leases are of 2 s.
         tries, max_crashes: what I5 is checked against; None: not limited.
+        accepted: who was promised what, by the job's id. hosts: the worker processes, dead ones too.
     """
 
     ground: Ground
@@ -93,7 +97,7 @@ class Stage:
     accepted: dict[str, Accepted] = field(default_factory=dict)
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    _hosts: list[Host] = field(default_factory=list)
+    hosts: list[Host] = field(default_factory=list)
     _queue: Queue | None = None
     _numbers: Any = field(default_factory=itertools.count)
 
@@ -123,7 +127,7 @@ class Stage:
             async with self.place.open() as self._queue:
                 yield
         finally:
-            for host in self._hosts:
+            for host in self.hosts:
                 if host.lives:
                     host.signal(signal.SIGCONT)
                     await host.kill()
@@ -192,7 +196,7 @@ class Stage:
             "place": (place or self.place).on_host(name).as_text(),
             "effects": str(self.effects.path),
             "offset": self.effects.offset,
-            "options": {"lease": self.lease, "sleep": 1.0, "concurrency": 2, "max_crashes": 1000, **options},
+            "options": {**DEFAULTS, "lease": self.lease, **options},
         }
         environment = dict(os.environ)
         if faketime is not None:
@@ -214,7 +218,7 @@ class Stage:
         told = (await asyncio.wait_for(process.stdout.readline(), 60)).decode().strip()
         assert told, log.read_text()
         host = Host(told, process, log)
-        self._hosts.append(host)
+        self.hosts.append(host)
         return host
 
     # -- looking

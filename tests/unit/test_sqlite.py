@@ -140,3 +140,21 @@ async def test_a_change_of_its_own_is_noticed_too(database: SqliteDatabase) -> N
 async def test_a_value_that_cannot_be_bound_is_a_refusal(database: SqliteDatabase, value: int | str) -> None:
     with pytest.raises(Refusal):
         await database.read(lambda connection: connection.fetch("SELECT ?", (value,)))
+
+
+async def test_a_failure_that_nobody_foresaw_ends_its_writes_and_not_all_to_come(
+    database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def add(connection: Connection) -> None:
+        await connection.execute("INSERT INTO item (name) VALUES ('a')")
+
+    def fail(_: object) -> None:
+        raise OSError(22, "Invalid argument")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(SqliteDatabase, "_begin", staticmethod(fail))
+        with pytest.raises(DatabaseError, match="Invalid argument"):
+            await asyncio.wait_for(database.write(add), 10)
+    await asyncio.wait_for(database.write(add), 10)
+
+    assert await database.read(names) == ["a"]
