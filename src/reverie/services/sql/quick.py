@@ -20,6 +20,7 @@ from reverie.services.sql.execute import Executor
 from reverie.services.sql.options import RICHER, names
 from reverie.services.sql.reading import QUICK_PAGE, not_found, on_key
 from reverie.services.sql.reflect import Reflector
+from reverie.services.sql.relations import fetches_always
 from reverie.services.sql.statements import Select
 
 MOST_PLANS: Final = 1024
@@ -36,7 +37,7 @@ class _Plan:
         columns = plan.fields_of(table, ("*",) if fields is None else names("fields", fields))
         self.key = () if order is not None else tuple(plan.column_of(table, name) for name in table.primary_key)
         shape = Select(
-            table=table.name,
+            table=table.source,
             columns=columns,
             where=plan.key_filter(self.key) if self.key else None,
             order=plan.order_of(table, order) if order else (),
@@ -82,8 +83,13 @@ class QuickReads:
 
     async def _prepare(self, name: str, fields: JSON, order: JSON) -> _Plan | None:
         catalogue = await self._reflector.catalogue()
-        table = catalogue.table(name)
-        if table is None or not _plain(fields, order) or (order is None and not table.primary_key):
+        table = catalogue.shown(name)
+        if (
+            table is None
+            or fetches_always(table)
+            or not _plain(fields, order)
+            or (order is None and not table.primary_key)
+        ):
             return None
         text = None if order is None else str(order)
         try:

@@ -152,9 +152,10 @@ class RelatedReader:
             Forbidden: the role may not read the related table, or the one between.
         """
         for wish in wished:
-            must_allow(self._service, wish.table.name, Verb.GET, context)
+            must_allow(self._service, wish.table.shown, Verb.GET, context)
             if wish.relation["junction_table"]:
-                must_allow(self._service, str(wish.relation["junction_table"]), Verb.GET, context)
+                between = await self._reflector.table(str(wish.relation["junction_table"]))
+                must_allow(self._service, between.shown, Verb.GET, context)
         for wish in wished:
             keys = list(dict.fromkeys(key for one in records if (key := _key(one[wish.field])) is not None))
             found: dict[JSON, list[Record]] = defaultdict(list)
@@ -212,10 +213,10 @@ class RelatedReader:
         """Rows whose *field* is one of *keys*, each under that key, as far as the role sees them."""
         if not keys or limit < 1:
             return []
-        mine = role_filter(self._service, f"_table/{table.name}", Verb.GET, context)
+        mine = role_filter(self._service, f"_table/{table.shown}", Verb.GET, context)
         where, values = plan.bind(table, plan.both(IsIn(field.name, tuple(keys)), mine))  # type: ignore[arg-type] # scalars all
         shown = columns if field.name in columns else (*columns, field.name)
-        shape = Select(table=table.name, columns=shown, where=where, order=order, paged=True)
+        shape = Select(table=table.source, columns=shown, where=where, order=order, paged=True)
 
         async def work(connection: Connection) -> list[Record]:
             bound: list[Value] = [*values, limit, 0]
