@@ -82,7 +82,7 @@ class Records:
             options=with_keys(table, options, wished, identifies=request.method != "GET"),
             caller=context.caller,
             max_records=self._max_records,
-            mine=role_filter(self._service, request.resource, Verb[request.method], context),
+            mine=role_filter(self._service, table, Verb[request.method], context, request.resource),
         )
         nested = Nested(
             executor=self._executor,
@@ -168,7 +168,7 @@ class Records:
             raise NotFound(f'Table "{name}" does not exist in the database.')
         if verb != Verb.GET:
             must_allow(self._service, table.shown, verb, context)
-        mine = role_filter(self._service, f"_table/{table.shown}", verb, context)
+        mine = role_filter(self._service, table, verb, context)
         return Task(table=table, options=Options(), caller=context.caller, max_records=self._max_records, mine=mine)
 
     def _relations_from(self, catalogue: Catalogue, table: Table) -> Mapping[str, Relation]:
