@@ -88,7 +88,8 @@ def must_allow(service: str, table: str, verb: Verb, context: Context) -> None:
     """Raises Forbidden unless the caller may use *verb* on a table that another one leads to."""
     role = context.caller.role
     if role is not None and not allows(role, service, f"_table/{table}", int(verb), int(context.requestor)):
-        raise Forbidden(f"Access Forbidden: {verb.name} on _table/{table} of service '{service}'.")
+        what = f"{verb.name} access to component '_table/{table}' of service '{service}'"
+        raise Forbidden(f"{what} is not allowed by this user's role.")
 
 
 def wishes(
