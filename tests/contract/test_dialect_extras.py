@@ -154,7 +154,9 @@ async def test_a_table_sent_back_whole_changes_nothing(db: Db) -> None:
 
     for table in ("supplier", "category", "product"):
         whole = await db.get(f"_schema/{table}")
+        kept = await db.extras.load()
         await db.ask("PATCH", f"_schema/{table}", whole)
+        assert await db.extras.load() == kept
         assert await db.get(f"_schema/{table}") == whole
 
 
@@ -265,6 +267,21 @@ async def test_dropping_a_real_relation_only_forgets_its_extras(db: Db) -> None:
 
     assert await db.get(path) == before
     assert "items" not in a_map(await db.get("_table/category/1"))
+
+
+async def test_a_virtual_relation_whose_field_was_dropped_is_gone_and_reads_go_on(db: Db) -> None:
+    await db.ask("POST", "_schema/tag/_field", {"resource": [{"name": "sku", "type": "string", "allow_null": True}]})
+    relation: JSON = {
+        "type": "belongs_to", "is_virtual": True, "field": "sku", "ref_table": "product", "ref_field": "sku",
+        "always_fetch": True,
+    }  # fmt: skip
+    await db.ask("POST", "_schema/tag/_related", {"resource": [relation]})
+    assert "product_by_sku" in a_map(await db.get("_table/tag/1"))
+
+    await db.ask("DELETE", "_schema/tag/_field/sku")
+
+    assert "product_by_sku" not in a_map(await db.get("_table/tag/1"))
+    assert (await db.refused("GET", "_schema/tag/_related/product_by_sku")).status == 404
 
 
 # -- rules

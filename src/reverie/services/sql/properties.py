@@ -40,7 +40,7 @@ def of_table(catalogue: Catalogue, name: str, body: Mapping[str, JSON], known: T
         if any(alias.lower() in (table.name.lower(), table.shown.lower()) for table in others):
             raise Conflict(f"The alias '{alias}' is the name of another table.")
     if known is not None:
-        _without_defaults(changes, head(known) if not known.extra else {})
+        _changed(changes, {**head(known), "alias": known.extra.get("alias")})
         field = changes.get("name_field")
         if field and not known.real_column(str(field)) and not known.column(str(field)):
             raise BadRequest(f"Table '{name}' has no field '{field}' that could name its records.")
@@ -90,12 +90,19 @@ def _of_field(name: str, field: Mapping[str, JSON], column: Column | None) -> di
     if "validation" in field:
         picklist = changes.get("picklist", column.extra.get("picklist") if column else None)
         rules_of(name, field["validation"], picklist)
-        changes["validation"] = field["validation"] or None
+        changes["validation"] = _as_lists(field["validation"]) or None
     if "client_info" in field:
         changes["client_info"] = field["client_info"] or None
-    if column is not None and not column.extra:
-        _without_defaults(changes, describe_column(column))
+    if column is not None:
+        _changed(changes, describe_column(column))
     return changes
+
+
+def _as_lists(validation: JSON) -> JSON:
+    """A rule without options has an empty list of them, also where it was sent with an empty map: so it was always."""
+    if not isinstance(validation, dict):
+        return validation
+    return {name: [] if options == {} else options for name, options in validation.items()}
 
 
 def without(field: Mapping[str, JSON]) -> dict[str, JSON]:
@@ -149,6 +156,8 @@ def _of_relation(
     changes |= {key: is_true(body[key]) or None for key in OF_RELATION[3:] if key in body}
     kept = str(old["alias"] or "") if old is not None and "alias" not in changes else ""
     shown = _alias(what, name, changes) or kept or name
+    if old is not None and not virtual:
+        _changed(changes, {**old, **{key: old[key] or None for key in OF_RELATION[3:]}})
     others = [name_of(one).lower() for key, one in known.items() if key.lower() != name.lower()]
     if shown.lower() in others or table.column(shown):
         raise Conflict(f"Another relationship or a field of table '{table.name}' is called '{shown}' already.")
@@ -224,7 +233,7 @@ def _alias(what: str, name: str, changes: dict[str, JSON]) -> str | None:
     return alias
 
 
-def _without_defaults(changes: dict[str, JSON], shown: Mapping[str, JSON]) -> None:
-    """Clients send a table or field whole to change one property; what is as it was need not be kept."""
+def _changed(changes: dict[str, JSON], shown: Mapping[str, JSON]) -> None:
+    """Clients send a table or field whole to change one property; what is as it was is no change."""
     for key in [key for key, value in changes.items() if key in shown and value == shown[key]]:
         del changes[key]

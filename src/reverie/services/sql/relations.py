@@ -46,9 +46,21 @@ def relations(catalogue: Catalogue, table: Table, service_id: int) -> Mapping[st
         derived = lower.get(key_name)
         if derived is not None and not extra.get("is_virtual"):
             found[derived] |= extra
-        elif derived is None and extra.get("is_virtual") and (kept := str(extra["name"])):
+        elif derived is None and _stands(catalogue, table, extra):
+            kept = str(extra["name"])
             found[kept] = {**_relation(kept, str(extra["type"]), service_id), **extra, "ref_service_id": service_id}
     return dict(sorted(found.items()))
+
+
+def _stands(catalogue: Catalogue, table: Table, extra: Mapping[str, JSON]) -> bool:
+    """Whether a virtual relation still leads somewhere: what it names may have been dropped since."""
+    ends: list[tuple[Table | None, str]] = [(table, "field")]
+    ends.append((catalogue.table(str(extra.get("ref_table"))), "ref_field"))
+    if extra.get("type") == "many_many":
+        junction = catalogue.table(str(extra.get("junction_table")))
+        ends += [(junction, "junction_field"), (junction, "junction_ref_field")]
+    there = all(end is not None and end.real_column(str(extra.get(key))) for end, key in ends)
+    return bool(extra.get("is_virtual")) and there
 
 
 def usable(catalogue: Catalogue, table: Table, relation: Relation) -> Relation:

@@ -182,8 +182,8 @@ class Schema:
         return [one for column in columns for one in dialect.drop_column(table.name, column)]
 
     async def _keep(self, kept: Sequence[ExtraRecord]) -> None:
-        if kept:
-            await self._extras.save(kept)
+        if changes := [one for one in kept if one.properties]:
+            await self._extras.save(changes)
         self._reflector.forget()
 
     async def _forget(self, table: Table, columns: Sequence[str]) -> None:
