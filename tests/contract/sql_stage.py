@@ -16,6 +16,7 @@ from reverie.errors import ReverieError
 from reverie.model import JSON, Access, Caller, Context, Request, Requestor, Response, Role
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.dialects.sqlite import SqliteDialect
+from reverie.services.sql.extras import BriefExtras
 from reverie.services.sql.service import SqlService
 from reverie.store.records import ServiceRecord
 
@@ -36,7 +37,8 @@ class Db:
             version=1, config={"database": "sample.db", **config},
         )  # fmt: skip
         self.database = dialect.open(self.record)
-        self.service = SqlService(self.record, dialect, self.database)
+        self.extras = BriefExtras()
+        self.service = SqlService(self.record, dialect, self.database, self.extras)
 
     async def ask(
         self,

@@ -30,6 +30,7 @@ from reverie.sealing import Sealer, sealer_for
 from reverie.services.promise import Promises
 from reverie.services.registry import Registry
 from reverie.services.script import ScriptService, service_script
+from reverie.services.sql.extras import StoredExtras
 from reverie.services.sql.service import SqlService
 from reverie.services.system.build import all_types, queue_resources, system_service
 from reverie.services.system.environment import Facts
@@ -161,7 +162,9 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
     registry = Registry(
         memory,
         {
-            name: lambda record, dialect=dialect: SqlService(record, dialect, dialect.open(record))
+            name: lambda record, dialect=dialect: SqlService(
+                record, dialect, dialect.open(record), StoredExtras(memory, record.id)
+            )
             for name, dialect in dialects.items()
         }
         | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock)),

@@ -1,7 +1,8 @@
 """What every request needs of the settings, kept in memory, of one settings version.
 
 Presence is remembered, absence never: whoever is not found here is looked for in the store, each time. The exceptions
-are what is loaded whole: the map of active event scripts, and the lookups of one caller.
+are what is loaded whole: the map of active event scripts, what is kept beside a database, and the lookups of one
+caller.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from dataclasses import dataclass, field
 
 from reverie.model import Role
 from reverie.store.apps import app_by_key
+from reverie.store.extras import extras_of
 from reverie.store.lookups import Lookups, lookups_for
-from reverie.store.records import AppRecord, EventScriptRecord, ServiceRecord, UserRecord
+from reverie.store.records import AppRecord, EventScriptRecord, ExtraRecord, ServiceRecord, UserRecord
 from reverie.store.roles import role_by_id
 from reverie.store.scripts import active_event_scripts, event_script_by_name
 from reverie.store.services import all_services, service_by_id, service_by_name
@@ -33,6 +35,7 @@ class _Known:
     all_services: Sequence[ServiceRecord] | None = None
     scripts: dict[str, EventScriptRecord] = field(default_factory=dict)
     active_scripts: Mapping[str, EventScriptRecord] | None = None
+    extras: dict[int, Sequence[ExtraRecord]] = field(default_factory=dict)
     lookups: dict[tuple[int | None, int | None, int | None], Lookups] = field(default_factory=dict)
 
 
@@ -145,6 +148,14 @@ class Memory:
         if known.active_scripts is None:
             known.active_scripts = await active_event_scripts(self.store)
         return known.active_scripts
+
+    async def extras(self, service_id: int) -> Sequence[ExtraRecord]:
+        """What is kept beside the database of a service."""
+        known = self._known.extras
+        found = known.get(service_id)
+        if found is None:
+            found = known[service_id] = await extras_of(self.store, service_id)
+        return found
 
     async def lookups(self, user_id: int | None, role_id: int | None, app_id: int | None) -> Lookups:
         """Public and private lookups in force: user over role over app over instance."""

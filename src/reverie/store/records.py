@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
 
 from reverie.model import JSON
 
@@ -54,6 +55,24 @@ class ServiceRecord:
     deletable: bool
     version: int
     doc: Mapping[str, JSON] | None = None
+
+
+ExtraKind: TypeAlias = Literal["table", "field", "relation"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtraRecord:
+    """What is kept beside a database about a table, or one of its fields or relations.
+
+    Attributes:
+        table: in lower case, as the database names it; so is `name`, which is empty for the table itself.
+        properties: those that were set, under the names of `_schema`.
+    """
+
+    table: str
+    kind: ExtraKind
+    name: str
+    properties: Mapping[str, JSON]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -181,6 +181,17 @@ service = Table(
     sqlite_autoincrement=True,
 )
 
+# What `_schema` keeps beside a database: labels, aliases, validation, virtual relations. Names are in lower case.
+sql_extra = Table(
+    "sql_extra",
+    metadata,
+    Column("service_id", ForeignKey("service.id", ondelete="CASCADE"), primary_key=True),
+    Column("table_name", String(255), primary_key=True),
+    Column("kind", String(8), primary_key=True),  # table, field, relation
+    Column("name", String(255), primary_key=True),  # of the field or relation; empty for the table itself
+    Column("properties", Text, nullable=False),  # JSON map
+)
+
 service_doc = Table(
     "service_doc",
     metadata,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from reverie.model import JSON
+
+Rule: TypeAlias = "Callable[[JSON, bool], bool]"
+"""Given a value that is written, and whether its record is new: whether the value is kept. Raises BadRequest."""
 
 INTEGERS = frozenset({"id", "reference", "integer", "smallint", "mediumint", "tinyint", "bigint", "user_id"})
 NUMBERS = frozenset({"decimal", "double", "float", "money"})
@@ -34,6 +38,9 @@ class Column:
         db_type: as the database spells it, lower case.
         default: a JSON value, or ``{"expression": text}``; None without one.
         generated: the database computes it; it cannot be written.
+        stored: the name that the database knows, where an alias took its place in `name`.
+        extra: what is kept beside the database, under the names of `_schema`.
+        rules: what a value that is written must fulfil.
     """
 
     name: str
@@ -52,15 +59,37 @@ class Column:
     ref_table: str | None = None
     ref_field: str | None = None
     generated: bool = False
+    stored: str | None = None
+    extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
+    rules: tuple[Rule, ...] = field(default=(), hash=False)
+
+    @property
+    def real_name(self) -> str:
+        """As the database and `_schema` name it."""
+        return self.stored or self.name
 
     @property
     def required(self) -> bool:
         return not (self.allow_null or self.auto_increment or self.generated) and self.default is None
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table some of whose columns have aliases; `aliases` are pairs of alias and stored name."""
+
+    name: str
+    aliases: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Table:
-    """A table or view; `uniques` are the column sets of its unique constraints, without the primary key."""
+    """A table or view. Foreign keys and `uniques` name columns as the database does, `primary_key` as requests do.
+
+    Attributes:
+        uniques: column sets of its unique constraints, without the primary key.
+        extra: what is kept beside the database about the table.
+        related: the same about its relations, by name in lower case; virtual ones whole.
+    """
 
     name: str
     is_view: bool = False
@@ -68,14 +97,34 @@ class Table:
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     uniques: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
+    related: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict, hash=False)
+    source: str | Source = field(init=False, repr=False, compare=False)
+    """What a statement names: the table, and its columns' stored names where they have aliases."""
     _by_name: dict[str, Column] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {column.name.lower(): column for column in self.columns})
+        aliases = tuple((column.name, column.stored) for column in self.columns if column.stored)
+        object.__setattr__(self, "source", Source(self.name, aliases) if aliases else self.name)
+
+    @property
+    def shown(self) -> str:
+        """The name in the paths of `_table`: the alias, if there is one."""
+        return str(self.extra.get("alias") or self.name)
 
     def column(self, name: str) -> Column | None:
         """The column of that name, in any case."""
         return self._by_name.get(name.strip().lower())
+
+    def real_column(self, name: str) -> Column | None:
+        """The column that the database knows under that name, in any case."""
+        name = name.strip().lower()
+        return next((column for column in self.columns if column.real_name.lower() == name), None)
+
+    def real_key(self) -> tuple[str, ...]:
+        """The primary key as the database names it."""
+        return tuple(column.real_name for name in self.primary_key if (column := self.column(name)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +135,19 @@ class Catalogue:
     version: int
 
     def table(self, name: str) -> Table | None:
-        """The table of that name, in any case."""
+        """The table that the database knows under that name, in any case."""
         return self.tables.get(name.lower())
+
+    def shown(self, name: str) -> Table | None:
+        """The table of that name in paths of `_table`, in any case: an alias takes the place of the name."""
+        name = name.lower()
+        found = self.tables.get(name)
+        if found is not None and not found.extra.get("alias"):
+            return found
+        return next((table for table in self.tables.values() if table.shown.lower() == name), None)
+
+    def shown_names(self) -> list[str]:
+        return sorted(table.shown for table in self.tables.values())
 
     def names(self) -> list[str]:
         return sorted(table.name for table in self.tables.values())

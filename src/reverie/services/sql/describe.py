@@ -10,10 +10,10 @@ from reverie.services.sql.relations import label_of, relations
 def describe_table(catalogue: Catalogue, table: Table, *, service_id: int, access: int) -> dict[str, JSON]:
     """The full object; *access* is the caller's verb mask."""
     return {
-        "alias": None,
+        "alias": table.extra.get("alias"),
         **head(table),
-        "primary_key": list(table.primary_key),
-        "name_field": None,
+        "primary_key": list(table.real_key()),
+        "name_field": table.extra.get("name_field"),
         "field": [describe_column(column) for column in table.columns],
         "related": list(relations(catalogue, table, service_id).values()),
         "constraints": _constraints(table),
@@ -23,25 +23,29 @@ def describe_table(catalogue: Catalogue, table: Table, *, service_id: int, acces
 
 def head(table: Table) -> dict[str, JSON]:
     """What lists of tables show beside the access."""
-    label = label_of(table.name)
+    extra = table.extra
+    label = str(extra.get("label") or label_of(table.name))
     return {
-        "name": table.name, "label": label, "description": None, "native": [], "plural": plural(label),
-        "is_view": table.is_view,
+        "name": table.name, "label": label, "description": extra.get("description"), "native": [],
+        "plural": extra.get("plural") or plural(label), "is_view": table.is_view,
     }  # fmt: skip
 
 
 def describe_column(column: Column) -> dict[str, JSON]:
-    return {
-        "alias": None, "name": column.name, "label": label_of(column.name), "description": None, "native": [],
+    name, extra = column.real_name, column.extra
+    found: dict[str, JSON] = {
+        "alias": extra.get("alias"), "name": name, "label": extra.get("label") or label_of(name),
+        "description": extra.get("description"), "native": [],
         "type": column.type, "db_type": column.db_type, "length": column.length, "precision": column.precision,
         "scale": column.scale, "default": column.default, "required": column.required,
         "allow_null": column.allow_null, "fixed_length": column.fixed_length,
         "supports_multibyte": column.supports_multibyte, "auto_increment": column.auto_increment,
         "is_primary_key": column.is_primary_key, "is_unique": column.is_unique, "is_index": False,
         "is_foreign_key": column.ref_table is not None, "ref_table": column.ref_table, "ref_field": column.ref_field,
-        "ref_on_update": None, "ref_on_delete": None, "picklist": None, "validation": None, "db_function": None,
-        "is_virtual": False, "is_aggregate": False,
+        "ref_on_update": None, "ref_on_delete": None, "picklist": extra.get("picklist"),
+        "validation": extra.get("validation"), "db_function": None, "is_virtual": False, "is_aggregate": False,
     }  # fmt: skip
+    return found if extra.get("client_info") is None else {**found, "client_info": extra["client_info"]}
 
 
 def plural(label: str) -> str:

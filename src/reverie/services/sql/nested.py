@@ -192,10 +192,10 @@ class _Related:
         mine, more = plan.bind(table, task.mine)
         where = plan.both(Compare(reference.name, "=", None), mine)
         if reference.allow_null:
-            shape: Update | Delete = Update(table=table.name, columns=(reference.name,), where=where, returning=())
+            shape: Update | Delete = Update(table=table.source, columns=(reference.name,), where=where, returning=())
             values: list[Value] = [None, to_database(reference, self.parent), *more]
         else:
-            shape, values = Delete(table=table.name, where=where), [to_database(reference, self.parent), *more]
+            shape, values = Delete(table=table.source, where=where), [to_database(reference, self.parent), *more]
         await self.nested.executor.fetch(self.connection, shape, values)
 
     # -- both lead to each other, over a table between
@@ -218,7 +218,7 @@ class _Related:
             task = self.task(Verb.POST)
             key = await self._value_of(task, await self.nested.writer.insert(self.connection, task, item))
         values = [to_database(near, self.parent), to_database(far, key)]
-        shape = Select(table=junction.name, columns=(near.name,), where=_both_are(near, far), paged=True)
+        shape = Select(table=junction.source, columns=(near.name,), where=_both_are(near, far), paged=True)
         if not await self.nested.executor.fetch(self.connection, shape, [*values, 1, 0]):
             # Through the writer, so that the role's conditions on that table hold as well.
             link = {near.name.lower(): self.parent, far.name.lower(): key}
@@ -228,7 +228,7 @@ class _Related:
         task = self.task(Verb.DELETE, "junction_table")
         mine, more = plan.bind(junction, task.mine)
         key = item.get(str(self.relation["ref_field"]).lower())
-        shape = Delete(table=junction.name, where=plan.both(_both_are(near, far), mine))
+        shape = Delete(table=junction.source, where=plan.both(_both_are(near, far), mine))
         values = [to_database(near, self.parent), to_database(far, key), *more]
         await self.nested.executor.fetch(self.connection, shape, values)
 

@@ -20,6 +20,7 @@ from reverie.services.sql.execute import Executor
 from reverie.services.sql.options import RICHER, names
 from reverie.services.sql.reading import QUICK_PAGE, not_found, on_key
 from reverie.services.sql.reflect import Reflector
+from reverie.services.sql.relations import fetches_always
 from reverie.services.sql.statements import Select
 
 MOST_PLANS: Final = 1024
@@ -28,15 +29,16 @@ MOST_PLANS: Final = 1024
 class _Plan:
     """A plain read of one catalogue, ready to be bound and run."""
 
-    __slots__ = ("catalogue", "key", "maker", "sql")
+    __slots__ = ("catalogue", "key", "maker", "renamed", "sql")
 
     def __init__(self, executor: Executor, catalogue: Catalogue, table: Table, fields: JSON, order: str | None) -> None:
         """*order* is None for a read by key."""
         self.catalogue = catalogue
+        self.renamed = table.shown != table.name  # conditions of roles may hang on either name
         columns = plan.fields_of(table, ("*",) if fields is None else names("fields", fields))
         self.key = () if order is not None else tuple(plan.column_of(table, name) for name in table.primary_key)
         shape = Select(
-            table=table.name,
+            table=table.source,
             columns=columns,
             where=plan.key_filter(self.key) if self.key else None,
             order=plan.order_of(table, order) if order else (),
@@ -72,18 +74,23 @@ class QuickReads:
         found = self._plans.get((name, fields, None if identifier else order)) if _plain(fields, order) else None
         if found is None or found.catalogue is not await self._reflector.catalogue():
             found = await self._prepare(name, fields, None if identifier else order)
-        role = context.caller.role
+        role, requestor = context.caller.role, int(context.requestor)
         if found is None or (
             role is not None
-            and filters_for(role, self._service, request.resource, int(Verb.GET), int(context.requestor))
+            and (found.renamed or filters_for(role, self._service, request.resource, int(Verb.GET), requestor))
         ):
             return None
         return await (self._one(found, identifier) if identifier else self._page(found, parameters))
 
     async def _prepare(self, name: str, fields: JSON, order: JSON) -> _Plan | None:
         catalogue = await self._reflector.catalogue()
-        table = catalogue.table(name)
-        if table is None or not _plain(fields, order) or (order is None and not table.primary_key):
+        table = catalogue.shown(name)
+        if (
+            table is None
+            or fetches_always(table)
+            or not _plain(fields, order)
+            or (order is None and not table.primary_key)
+        ):
             return None
         text = None if order is None else str(order)
         try:

@@ -131,7 +131,9 @@ class Reader:
         except OutOfRange:
             raise not_found(identifier) from None
         where, more = plan.bind(task.table, task.mine)
-        shape = Select(table=task.table.name, columns=fields, where=plan.both(plan.key_filter(key), where), paged=True)
+        shape = Select(
+            table=task.table.source, columns=fields, where=plan.both(plan.key_filter(key), where), paged=True
+        )
         rows = await self._executor.fetch(connection, shape, [*values, *more, 1, 0])
         if not rows:
             raise not_found(identifier)
@@ -154,7 +156,7 @@ class Reader:
         else:
             columns = self._fields(task)
         shape = Select(
-            table=table.name,
+            table=table.source,
             columns=columns,
             where=where,
             group=tuple(plan.column_of(table, name, "group field").name for name in options.group),
@@ -182,7 +184,7 @@ class Reader:
 
     async def _count(self, table: Table, where: Filter | None, values: Sequence[Value]) -> int:
         async def work(connection: Connection) -> int:
-            rows = await self._executor.fetch(connection, Count(table=table.name, where=where), values)
+            rows = await self._executor.fetch(connection, Count(table=table.source, where=where), values)
             return int(rows[0][0] or 0)
 
         return await self._executor.read(work, table.name)

@@ -16,7 +16,7 @@ from reverie.services.sql.plan import UnknownField
 from reverie.services.sql.reading import Reader, Task
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.related import RelatedReader, must_allow, role_filter, wishes, with_keys
-from reverie.services.sql.relations import Relation, name_of, relations
+from reverie.services.sql.relations import Relation, name_of, relations, usable
 from reverie.services.sql.writing import Writer
 
 _NO_RECORDS: Final = (
@@ -58,7 +58,7 @@ class Records:
         if request.method != "GET":
             # A column that we do not know yet would be dropped from the record in silence.
             self._reflector.forget()
-        table = await self._reflector.table(name)
+        table = await self._reflector.shown(name)
         try:
             return await self._answer(table, identifier, request, context)
         except ReverieError as error:
@@ -66,7 +66,7 @@ class Records:
             if not isinstance(error, UnknownField) and type(error) is not ReverieError:
                 raise
             self._reflector.forget()
-            fresh = await self._reflector.table(name)
+            fresh = await self._reflector.shown(name)
             if fresh is table:
                 raise
             return await self._answer(fresh, identifier, request, context)
@@ -82,7 +82,7 @@ class Records:
             options=with_keys(table, options, wished, identifies=request.method != "GET"),
             caller=context.caller,
             max_records=self._max_records,
-            mine=role_filter(self._service, request.resource, Verb[request.method], context),
+            mine=role_filter(self._service, table, Verb[request.method], context, request.resource),
         )
         nested = Nested(
             executor=self._executor,
@@ -167,15 +167,16 @@ class Records:
         if table is None:
             raise NotFound(f'Table "{name}" does not exist in the database.')
         if verb != Verb.GET:
-            must_allow(self._service, table.name, verb, context)
-        mine = role_filter(self._service, f"_table/{table.name}", verb, context)
+            must_allow(self._service, table.shown, verb, context)
+        mine = role_filter(self._service, table, verb, context)
         return Task(table=table, options=Options(), caller=context.caller, max_records=self._max_records, mine=mine)
 
     def _relations_from(self, catalogue: Catalogue, table: Table) -> Mapping[str, Relation]:
         if self._relations_of is not catalogue:
             self._relations, self._relations_of = {}, catalogue
         if table.name not in self._relations:
-            self._relations[table.name] = relations(catalogue, table, self._service_id)
+            found = relations(catalogue, table, self._service_id)
+            self._relations[table.name] = {name: usable(catalogue, table, one) for name, one in found.items()}
         return self._relations[table.name]
 
     async def _description(self, table: Table) -> JSON:

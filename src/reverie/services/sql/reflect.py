@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 from reverie.database import Database
 from reverie.errors import NotFound
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.dialect import Dialect
+from reverie.services.sql.extras import Extras, laid_over
+from reverie.store.records import ExtraRecord
 
 LOOK_EVERY = 0.02
 """Seconds between two looks at the schema's version: changes made by other programs are seen after that long."""
 
 
 class Reflector:
-    """Keeps the catalogue until the schema's version moves."""
+    """Keeps the catalogue, with what is kept beside the database laid over, until either changes."""
 
-    def __init__(self, database: Database, dialect: Dialect) -> None:
+    def __init__(self, database: Database, dialect: Dialect, extras: Extras) -> None:
         self._database = database
         self._dialect = dialect
+        self._extras = extras
+        self._reflected: Catalogue | None = None
+        self._laid: tuple[Catalogue, Sequence[ExtraRecord]] | None = None
         self._catalogue: Catalogue | None = None
         self._next_look = 0.0
 
@@ -28,8 +34,13 @@ class Reflector:
         now = time.monotonic()
         if known is not None and now < self._next_look:
             return known
-        if known is None or known.version != await self._database.read(self._dialect.version):
-            known = self._catalogue = await self._database.read(self._dialect.reflect, quick=False)
+        reflected = self._reflected
+        if reflected is None or reflected.version != await self._database.read(self._dialect.version):
+            reflected = self._reflected = await self._database.read(self._dialect.reflect, quick=False)
+        extras = await self._extras.load()
+        if known is None or self._laid is None or self._laid[0] is not reflected or self._laid[1] != extras:
+            known = self._catalogue = laid_over(reflected, extras)
+            self._laid = (reflected, extras)
         self._next_look = now + LOOK_EVERY
         return known
 
@@ -39,17 +50,24 @@ class Reflector:
 
     def forget_all(self) -> None:
         """As `forget`, and read everything anew whatever the version says."""
-        self._catalogue = None
+        self._catalogue = self._reflected = None
 
     async def table(self, name: str) -> Table:
-        """The table of that name, in any case.
+        """The table that the database knows under that name, in any case.
 
         Raises:
             NotFound: the database has none, now.
         """
-        if found := (await self.catalogue()).table(name):
+        return await self._found(name, Catalogue.table)
+
+    async def shown(self, name: str) -> Table:
+        """The table of that name in paths of `_table`, in any case. Raises as `table`."""
+        return await self._found(name, Catalogue.shown)
+
+    async def _found(self, name: str, find: Callable[[Catalogue, str], Table | None]) -> Table:
+        if found := find(await self.catalogue(), name):
             return found
         self.forget()
-        if found := (await self.catalogue()).table(name):
+        if found := find(await self.catalogue(), name):
             return found
         raise NotFound(f'Table "{name}" does not exist in the database.')

@@ -10,7 +10,7 @@ from typing import Final
 from reverie.auth.access import allows, filters_for
 from reverie.database import Connection, Value
 from reverie.errors import Forbidden, NotSupported
-from reverie.model import JSON, Context, Verb
+from reverie.model import JSON, Context, Role, Verb
 from reverie.services.sql import plan
 from reverie.services.sql.catalogue import Catalogue, Column, Table
 from reverie.services.sql.execute import Executor, Record
@@ -55,10 +55,22 @@ class Wish:
         return str(self.relation["type"])
 
 
-def role_filter(service: str, component: str, verb: Verb, context: Context) -> Filter | None:
-    """What the caller's role lets through, for *verb* on *component*; None for everything."""
+def role_filter(
+    service: str, table: Table, verb: Verb, context: Context, component: str | None = None
+) -> Filter | None:
+    """What the caller's role lets through, for *verb* on *table*; None for everything.
+
+    An alias is a new name for roles too, but conditions on the old one keep hiding what they hid.
+
+    Args:
+        component: as the path names it, where it says more than the table.
+    """
+    role, requestor = context.caller.role, int(context.requestor)
+    every = filters_for(role, service, component or f"_table/{table.shown}", int(verb), requestor)
+    if role is not None and table.shown != table.name and _names(role, service, f"_table/{table.name}"):
+        every += filters_for(role, service, f"_table/{table.name}", int(verb), requestor)
     found: Filter | None = None
-    for conditions, operator in filters_for(context.caller.role, service, component, int(verb), int(context.requestor)):
+    for conditions, operator in every:
         parts = tuple(
             condition(str(one.get("name", "")), str(one.get("operator", "")), one.get("value")) for one in conditions
         )
@@ -66,14 +78,18 @@ def role_filter(service: str, component: str, verb: Verb, context: Context) -> F
     return None if found is None else with_lookups(found, context.caller)
 
 
+def _names(role: Role, service: str, component: str) -> bool:
+    """Whether an entry of the role is for exactly that component."""
+    rows = [row for row in role.access if (row.service or "").lower() == service]
+    return any((row.component or "").lower().removesuffix("/*") == component.lower() for row in rows)
+
+
 def must_allow(service: str, table: str, verb: Verb, context: Context) -> None:
     """Raises Forbidden unless the caller may use *verb* on a table that another one leads to."""
     role = context.caller.role
     if role is not None and not allows(role, service, f"_table/{table}", int(verb), int(context.requestor)):
-        component = f"_table/{table}"
-        raise Forbidden(
-            f"{verb.name} access to component '{component}' of service '{service}' is not allowed by this user's role."
-        )
+        what = f"{verb.name} access to component '_table/{table}' of service '{service}'"
+        raise Forbidden(f"{what} is not allowed by this user's role.")
 
 
 def wishes(
@@ -155,9 +171,10 @@ class RelatedReader:
             Forbidden: the role may not read the related table, or the one between.
         """
         for wish in wished:
-            must_allow(self._service, wish.table.name, Verb.GET, context)
+            must_allow(self._service, wish.table.shown, Verb.GET, context)
             if wish.relation["junction_table"]:
-                must_allow(self._service, str(wish.relation["junction_table"]), Verb.GET, context)
+                between = await self._reflector.table(str(wish.relation["junction_table"]))
+                must_allow(self._service, between.shown, Verb.GET, context)
         for wish in wished:
             keys = list(dict.fromkeys(key for one in records if (key := _key(one[wish.field])) is not None))
             found: dict[JSON, list[Record]] = defaultdict(list)
@@ -215,10 +232,10 @@ class RelatedReader:
         """Rows whose *field* is one of *keys*, each under that key, as far as the role sees them."""
         if not keys or limit < 1:
             return []
-        mine = role_filter(self._service, f"_table/{table.name}", Verb.GET, context)
+        mine = role_filter(self._service, table, Verb.GET, context)
         where, values = plan.bind(table, plan.both(IsIn(field.name, tuple(keys)), mine))  # type: ignore[arg-type] # scalars all
         shown = columns if field.name in columns else (*columns, field.name)
-        shape = Select(table=table.name, columns=shown, where=where, order=order, paged=True)
+        shape = Select(table=table.source, columns=shown, where=where, order=order, paged=True)
 
         async def work(connection: Connection) -> list[Record]:
             bound: list[Value] = [*values, limit, 0]

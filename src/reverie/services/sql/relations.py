@@ -1,4 +1,4 @@
-"""Relationships that follow from foreign keys, as `_schema` shows them."""
+"""Relationships: those that follow from foreign keys, and those of our own, as `_schema` shows them."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ def name_of(relation: Relation) -> str:
 def relations(catalogue: Catalogue, table: Table, service_id: int) -> Mapping[str, Relation]:
     """Relations of *table* by name, in alphabetical order. Of two with the same name the last wins.
 
+    Fields in them are named as the database does; `usable` translates. What is kept about them is laid over.
+
     ``{ref_table}_by_{field}`` belongs_to; ``{table}_by_{field}`` has_many, or has_one when the foreign key is unique;
     ``{third}_by_{table}`` many_many through any table with a further foreign key.
     """
@@ -39,12 +41,49 @@ def relations(catalogue: Catalogue, table: Table, service_id: int) -> Mapping[st
             for further in other.foreign_keys:
                 if further is not key and further.ref_table.lower() != table.name.lower():
                     _add_far(found, service_id, other, key, further)
+    lower = {name.lower(): name for name in found}
+    for key_name, extra in table.related.items():
+        derived = lower.get(key_name)
+        if derived is not None and not extra.get("is_virtual"):
+            found[derived] |= extra
+        elif derived is None and _stands(catalogue, table, extra):
+            kept = str(extra["name"])
+            found[kept] = {**_relation(kept, str(extra["type"]), service_id), **extra, "ref_service_id": service_id}
     return dict(sorted(found.items()))
+
+
+def _stands(catalogue: Catalogue, table: Table, extra: Mapping[str, JSON]) -> bool:
+    """Whether a virtual relation still leads somewhere: what it names may have been dropped since."""
+    ends: list[tuple[Table | None, str]] = [(table, "field")]
+    ends.append((catalogue.table(str(extra.get("ref_table"))), "ref_field"))
+    if extra.get("type") == "many_many":
+        junction = catalogue.table(str(extra.get("junction_table")))
+        ends += [(junction, "junction_field"), (junction, "junction_ref_field")]
+    there = all(end is not None and end.real_column(str(extra.get(key))) for end, key in ends)
+    return bool(extra.get("is_virtual")) and there
+
+
+def usable(catalogue: Catalogue, table: Table, relation: Relation) -> Relation:
+    """The relation with its fields named as records name them."""
+    ends = (("field", table.name), ("ref_field", relation["ref_table"]))
+    between = (("junction_field", relation["junction_table"]), ("junction_ref_field", relation["junction_table"]))
+    translated: Relation = {}
+    for key, end in (*ends, *between):
+        other = catalogue.table(str(end)) if end else None
+        if other is not None and relation[key]:
+            columns = [(other.real_column(name), name) for name in str(relation[key]).split(",")]
+            translated[key] = ",".join(column.name if column else name for column, name in columns)
+    return {**relation, **translated}
+
+
+def fetches_always(table: Table) -> bool:
+    """Whether a record of the table never comes without certain related ones."""
+    return any(extra.get("always_fetch") for extra in table.related.values())
 
 
 def _is_unique(table: Table, key: ForeignKey) -> bool:
     columns = set(key.columns)
-    return columns == set(table.primary_key) or any(columns == set(one) for one in table.uniques.values())
+    return columns == set(table.real_key()) or any(columns == set(one) for one in table.uniques.values())
 
 
 def _add(

@@ -1,4 +1,4 @@
-"""`_schema`: tables described, created, widened and dropped."""
+"""`_schema`: tables described, created, widened and dropped, and what is kept beside them."""
 
 from __future__ import annotations
 
@@ -7,26 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from reverie.database import Connection
 from reverie.errors import BadRequest, Conflict, NotFound, NotSupported, ReverieError
 from reverie.model import JSON, is_true
+from reverie.services.sql import properties
 from reverie.services.sql.batch import entry
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.describe import describe_column, describe_table, head
 from reverie.services.sql.execute import Executor
+from reverie.services.sql.extras import Extras
 from reverie.services.sql.options import names
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.relations import relations
+from reverie.store.records import ExtraRecord
 
 Access = Callable[[str], int]
 """The caller's verb mask for a component."""
-
-_KEPT_ELSEWHERE = ("label", "plural", "alias", "description", "name_field")
 
 
 class Schema:
     """The schema of one service's database."""
 
-    def __init__(self, executor: Executor, reflector: Reflector, service_id: int) -> None:
+    def __init__(self, executor: Executor, reflector: Reflector, extras: Extras, service_id: int) -> None:
         self._executor = executor
         self._reflector = reflector
+        self._extras = extras
         self._service_id = service_id
 
     # -- describe
@@ -50,7 +52,7 @@ class Schema:
             found: Mapping[str, JSON] = dict(relations(await self._reflector.catalogue(), table, self._service_id))
         else:
             one = one if kind == "_field" else kind
-            found = {column.name: describe_column(column) for column in table.columns}
+            found = {column.real_name: describe_column(column) for column in table.columns}
         if one:
             lower = {key.lower(): value for key, value in found.items()}
             if one.lower() not in lower:
@@ -86,10 +88,14 @@ class Schema:
             raise BadRequest("Every table needs a name.")
         name = name.strip()
         self._reflector.forget()
-        known = (await self._reflector.catalogue()).table(name)
+        catalogue = await self._reflector.catalogue()
+        known = catalogue.table(name)
         if known is None:
-            statements = self._executor.dialect.create_table(name, _fields(record))
+            fields = _fields(record)
+            statements = self._executor.dialect.create_table(name, [properties.without(field) for field in fields])
+            kept = properties.of_table(catalogue, name, record, None) + properties.of_fields(name, fields, None)
             await self._run(statements, name)
+            await self._keep(kept)
             return name
         if check_exist:
             raise Conflict(f"Table '{known.name}' exists already.")
@@ -98,33 +104,51 @@ class Schema:
     async def change(self, name: str, record: JSON, *, drops: bool) -> str:
         """Add the fields that the table does not have; with *drops* drop those that are not mentioned.
 
+        What is kept beside the database is changed as far as it is mentioned.
+
         Raises:
             NotFound: no such table.
             NotSupported: what would have to be changed cannot be yet; says what.
         """
         table = await self._reflector.table(name)
+        catalogue = await self._reflector.catalogue()
         body = _lower(record)
-        _refuse_extras(table, body)
         fields = _fields(body)
+        kept = properties.of_table(catalogue, table.name, body, table)
+        kept += properties.of_fields(table.name, fields, table)
+        kept += properties.of_relations(catalogue, table, _relations(body), self._service_id)
         statements = []
         for field in fields:
-            column = table.column(str(field.get("name", "")))
+            column = table.real_column(str(field.get("name", "")))
             if column is None:
-                statements += self._executor.dialect.add_column(table.name, field)
+                statements += self._executor.dialect.add_column(table.name, properties.without(field))
             else:
                 _refuse_changes(column, field)
+        gone: list[str] = []
         if drops and fields:
-            kept = {str(field.get("name", "")).lower() for field in fields}
-            for column in table.columns:
-                if column.name.lower() not in kept:
-                    statements += self._executor.dialect.drop_column(table.name, column.name)
-        await self._run(statements, table.name)
+            mentioned = {str(field.get("name", "")).lower() for field in fields}
+            gone = [column.real_name for column in table.columns if column.real_name.lower() not in mentioned]
+        await self._run([*statements, *self._without(table, gone)], table.name)
+        await self._keep(kept)
+        await self._forget(table, gone)
         return table.name
 
     async def add_fields(self, name: str, records: Sequence[JSON]) -> list[str]:
         """Add fields to a table; their names. Raises as `change`."""
         await self.change(name, {"field": list(records)}, drops=False)
         return [str(_lower(record).get("name")) for record in records]
+
+    async def change_relations(self, name: str, records: Sequence[JSON]) -> list[str]:
+        """Keep properties of relations, or virtual relations; their names.
+
+        Raises:
+            NotFound, BadRequest, Conflict, NotSupported
+        """
+        table = await self._reflector.table(name)
+        catalogue = await self._reflector.catalogue()
+        kept = properties.of_relations(catalogue, table, [_lower(one) for one in records], self._service_id)
+        await self._keep(kept)
+        return [str(one.properties.get("name") or one.name) for one in kept]
 
     # -- drop
 
@@ -135,14 +159,38 @@ class Schema:
             if table.is_view:
                 raise NotSupported(f"Dropping the view '{table.name}' is not supported yet.")
         await self._run([one for table in tables for one in self._executor.dialect.drop_table(table.name)], wanted[0])
+        for table in tables:
+            await self._extras.drop(table.name.lower())
+        self._reflector.forget()
         return [table.name for table in tables]
 
     async def drop_fields(self, name: str, wanted: Sequence[str]) -> None:
         """Drop columns; unknown names are gone already. Raises NotFound for the table."""
         table = await self._reflector.table(name)
-        columns = [column for one in wanted if (column := table.column(one))]
+        gone = [column.real_name for one in wanted if (column := table.real_column(one))]
+        await self._run(self._without(table, gone), table.name)
+        await self._forget(table, gone)
+
+    async def drop_relations(self, name: str, wanted: Sequence[str]) -> None:
+        """Drop virtual relations, and forget what is kept about others. Raises NotFound for the table."""
+        table = await self._reflector.table(name)
+        await self._extras.drop(table.name.lower(), "relation", [one.strip().lower() for one in wanted])
+        self._reflector.forget()
+
+    def _without(self, table: Table, columns: Sequence[str]) -> list[str]:
         dialect = self._executor.dialect
-        await self._run([one for column in columns for one in dialect.drop_column(table.name, column.name)], table.name)
+        return [one for column in columns for one in dialect.drop_column(table.name, column)]
+
+    async def _keep(self, kept: Sequence[ExtraRecord]) -> None:
+        if changes := [one for one in kept if one.properties]:
+            await self._extras.save(changes)
+        self._reflector.forget()
+
+    async def _forget(self, table: Table, columns: Sequence[str]) -> None:
+        """Nothing is kept about columns that were dropped: one of the same name may come."""
+        if columns:
+            await self._extras.drop(table.name.lower(), "field", [column.lower() for column in columns])
+        self._reflector.forget()
 
     async def _run(self, statements: Sequence[str], table: str) -> None:
         async def work(connection: Connection) -> None:
@@ -156,7 +204,7 @@ class Schema:
 
 def listing(table: Table, access: Sequence[str], *, alias: bool) -> dict[str, JSON]:
     """One entry of a list of tables with all its fields; *access* names verbs."""
-    entry = {"alias": None, **head(table)} if alias else head(table)
+    entry = {"alias": table.extra.get("alias"), **head(table)} if alias else {**head(table), "name": table.shown}
     return {**entry, "access": list(access)}
 
 
@@ -173,23 +221,20 @@ def _fields(record: Mapping[str, JSON]) -> list[dict[str, JSON]]:
     return [_lower(field) for field in (fields if isinstance(fields, list) else [fields])]
 
 
-def _refuse_extras(table: Table, record: Mapping[str, JSON]) -> None:
-    """What belongs beside the table, not in it, has no place to be kept yet."""
-    shown = head(table)
-    for name in _KEPT_ELSEWHERE:
-        if record.get(name) and record[name] != shown.get(name):
-            raise NotSupported(f"Storing the property '{name}' of table '{table.name}' is not supported yet.")
-    if record.get("related") and is_true(record.get("is_virtual")):
-        raise NotSupported("Virtual relationships are not supported yet.")
+def _relations(record: Mapping[str, JSON]) -> list[dict[str, JSON]]:
+    related = record.get("related") or []
+    if not isinstance(related, list):
+        raise BadRequest("The property 'related' must be a list of relationships.")
+    return [_lower(one) for one in related]
 
 
 def _refuse_changes(column: Column, field: Mapping[str, JSON]) -> None:
     """Clients send a field whole to change one property; what is as it was is no change."""
-    shown = describe_column(column)
+    shown = properties.without(describe_column(column))
     for name, now in shown.items():
         given = field.get(name)
         if given in (None, [], "", now) or (isinstance(now, bool) and is_true(given) == now):
             continue
         if name == "type" and str(given).lower() in (column.type, column.db_type):
             continue
-        raise NotSupported(f"Changing '{name}' of field '{column.name}' is not supported yet.")
+        raise NotSupported(f"Changing '{name}' of field '{column.real_name}' is not supported yet.")

@@ -7,11 +7,12 @@ from typing import Final
 
 from reverie.auth.access import verbs
 from reverie.database import Database
-from reverie.errors import BadRequest, NotFound, NotSupported
+from reverie.errors import BadRequest, NotFound
 from reverie.events.names import VERBS, EventPath, Moment
 from reverie.model import JSON, Context, Request, Response, Verb, is_true
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.execute import Executor, writable
+from reverie.services.sql.extras import BriefExtras, Extras
 from reverie.services.sql.options import names
 from reverie.services.sql.quick import QuickReads
 from reverie.services.sql.reading import Reader
@@ -33,15 +34,19 @@ class SqlService:
     Args:
         record: settings ``max_records`` (1000), ``read_only`` and ``allow_upsert``, beside those that *dialect* needs.
         database: opened by ``dialect.open(record)``; closed with the service.
+        extras: what is kept beside the database; without it, as long as the service lives.
     """
 
-    def __init__(self, record: ServiceRecord, dialect: Dialect, database: Database) -> None:
+    def __init__(
+        self, record: ServiceRecord, dialect: Dialect, database: Database, extras: Extras | None = None
+    ) -> None:
         self.name = record.name.lower()
         self._database = database
         self._read_only = is_true(record.config.get("read_only"))
         executor = Executor(database, dialect)
-        self._reflector = Reflector(database, dialect)
-        self._schema = Schema(executor, self._reflector, record.id)
+        extras = extras or BriefExtras()
+        self._reflector = Reflector(database, dialect, extras)
+        self._schema = Schema(executor, self._reflector, extras, record.id)
         reader = Reader(executor)
         most = _max_records(record.config.get("max_records"))
         self._quick = QuickReads(executor, self._reflector, service=self.name, max_records=most)
@@ -94,9 +99,9 @@ class SqlService:
         access = _access(self.name, context)
         wanted = {name.lower() for name in names("ids", request.parameters.get("ids"))}
         catalogue = await self._reflector.catalogue()
-        tables = [table for name in catalogue.names() if (table := catalogue.table(name))]
-        seen = [(table, mask) for table in tables if (mask := access(f"{kind}/{table.name}") & _ALL)]
-        chosen = [(table, mask) for table, mask in seen if not wanted or table.name.lower() in wanted]
+        named = {table.shown if kind == "_table" else table.name: table for table in catalogue.tables.values()}
+        seen = [(name, mask) for name in sorted(named) if (mask := access(f"{kind}/{name}") & _ALL)]
+        chosen = [(named[name], mask) for name, mask in seen if not wanted or name.lower() in wanted]
         if kind == "_schema" and wanted:
             return {"resource": [await self._schema.describe(table.name, access) for table, _ in chosen]}
         entries: list[JSON] = [listing(table, _verb_names(mask), alias=kind == "_schema") for table, mask in chosen]
@@ -142,15 +147,16 @@ class SqlService:
         if request.method == "GET":
             return await self._schema.describe_part(name, part, request.parameters)
         kind, _, one = part.partition("/")
-        if kind == "_related":
-            raise NotSupported("Changing relationships is not supported yet.")
-        one = one if kind == "_field" else kind
+        related = kind == "_related"
+        one = one if kind in ("_field", "_related") else kind
         if request.method == "DELETE":
-            await self._schema.drop_fields(name, [one] if one else names("ids", request.parameters.get("ids")))
+            wanted = [one] if one else names("ids", request.parameters.get("ids"))
+            await (self._schema.drop_relations if related else self._schema.drop_fields)(name, wanted)
             return {"success": True}
-        records = [{"name": one, **request.payload}] if one and isinstance(request.payload, dict) else None
-        added = await self._schema.add_fields(name, records or records_of(request))
-        return {"name": one} if one else {"resource": [{"name": field} for field in added]}
+        records = [{**request.payload, "name": one}] if one and isinstance(request.payload, dict) else None
+        write = self._schema.change_relations if related else self._schema.add_fields
+        written = await write(name, records or records_of(request))
+        return {"name": one} if one else {"resource": [{"name": each} for each in written]}
 
     # -- events and roles
 
@@ -171,14 +177,16 @@ class SqlService:
         return (Moment(f"{generic}.{last}.{verb}", f"{table}/{rest}"), Moment(f"{specific}.{last}.{verb}", rest))
 
     async def event_paths(self) -> Sequence[EventPath]:
-        tables: dict[str, JSON] = {"table_name": list((await self._reflector.catalogue()).names())}
+        catalogue = await self._reflector.catalogue()
+        tables: dict[str, JSON] = {"table_name": list(catalogue.names())}
+        shown: dict[str, JSON] = {"table_name": list(catalogue.shown_names())}
         table, schema = f"{self.name}._table", f"{self.name}._schema"
         changes = ("get", "put", "patch", "delete")
         return (
             EventPath(name=self.name, verbs=("get",)),
             EventPath(name=table, verbs=("get",)),
-            EventPath(name=f"{table}.{{table_name}}", verbs=VERBS, parameter=tables),
-            EventPath(name=f"{table}.{{table_name}}.{{id}}", verbs=changes, parameter=tables),
+            EventPath(name=f"{table}.{{table_name}}", verbs=VERBS, parameter=shown),
+            EventPath(name=f"{table}.{{table_name}}.{{id}}", verbs=changes, parameter=shown),
             EventPath(name=schema, verbs=VERBS),
             EventPath(name=f"{schema}.{{table_name}}", verbs=VERBS, parameter=tables),
             EventPath(name=f"{schema}.{{table_name}}.{{field}}", verbs=VERBS, parameter=tables),
@@ -186,8 +194,9 @@ class SqlService:
 
     async def access_list(self) -> Sequence[str]:
         found = ["", "*"]
-        tables = (await self._reflector.catalogue()).names()
+        catalogue = await self._reflector.catalogue()
         for kind in RESOURCES:
+            tables = catalogue.shown_names() if kind == "_table" else catalogue.names()
             for component in (kind, *(f"{kind}/{name}" for name in tables)):
                 found += [f"{component}/", f"{component}/*"]
         return found

@@ -1,7 +1,7 @@
 """Shape → SQL text, compiled once per shape by the dialect's compiler. No value and no text of a request is in it.
 
-A shape names columns as the catalogue spells them, and holds filter trees whose values were taken out. The values are
-bound in the order: written columns, `where`, `check`, limit, offset.
+A shape names columns as the catalogue does (its source tells which of them are aliases), and holds filter trees whose
+values were taken out. The values are bound in the order: written columns, `where`, `check`, limit, offset.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 
 from reverie.database import Value
+from reverie.services.sql.catalogue import Source
 from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Matches, Not, Or
 
 MOST_SHAPES: Final = 2048
@@ -46,7 +47,7 @@ class Aggregate:
 class Select:
     """`paged`: a limit and an offset are bound at the end."""
 
-    table: str
+    table: str | Source
     columns: tuple[str | Aggregate, ...]
     where: Filter | None = None
     group: tuple[str, ...] = ()
@@ -56,7 +57,7 @@ class Select:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Count:
-    table: str
+    table: str | Source
     where: Filter | None = None
 
 
@@ -64,7 +65,7 @@ class Count:
 class Insert:
     """`check` is answered as a last column: whether the row as stored fulfils it."""
 
-    table: str
+    table: str | Source
     columns: tuple[str, ...]
     returning: tuple[str, ...]
     check: Filter | None = None
@@ -72,7 +73,7 @@ class Insert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    table: str
+    table: str | Source
     columns: tuple[str, ...]
     where: Filter | None
     returning: tuple[str, ...]
@@ -81,7 +82,7 @@ class Update:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
-    table: str
+    table: str | Source
     where: Filter | None
     returning: tuple[str, ...] = ()
 
@@ -131,11 +132,13 @@ class Statements:
 class _Builder:
     """SQLAlchemy constructs for one shape; numbers the values as they appear."""
 
-    def __init__(self, table: str) -> None:
-        self.table = sa.table(sa.sql.quoted_name(table, quote=True))
+    def __init__(self, table: str | Source) -> None:
+        self.table = sa.table(sa.sql.quoted_name(table if isinstance(table, str) else table.name, quote=True))
+        self.stored: Mapping[str, str] = {} if isinstance(table, str) else dict(table.aliases)
         self.binds: dict[str, int] = {}
 
     def column(self, name: str) -> Element:
+        name = self.stored.get(name, name)
         if name not in self.table.c:
             self.table.append_column(sa.column(sa.sql.quoted_name(name, quote=True)))
         return self.table.c[name]

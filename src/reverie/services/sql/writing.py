@@ -49,7 +49,7 @@ class Writer:
 
     async def insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
         table = task.table
-        values = _known(table, record, task.caller)
+        values = _known(table, record, task.caller, creating=True)
         for column in table.columns:
             if column.auto_increment and values.get(column.name) is None:
                 values.pop(column.name, None)
@@ -61,7 +61,7 @@ class Writer:
             raise _denied()
         names = tuple(column.name for column in table.columns if column.name in values)
         check, more = plan.bind(table, task.mine)
-        shape = Insert(table=table.name, columns=names, returning=self._returning(task), check=check)
+        shape = Insert(table=table.source, columns=names, returning=self._returning(task), check=check)
         rows = await self._executor.fetch(connection, shape, [*(values[name] for name in names), *more])
         return self._written(task, rows[0], checked=check is not None)
 
@@ -114,7 +114,7 @@ class Writer:
         check, more = plan.bind(table, task.mine)
 
         async def work(connection: Connection) -> None:
-            shape = Update(table=table.name, columns=tuple(values), where=where, returning=(), check=check)
+            shape = Update(table=table.source, columns=tuple(values), where=where, returning=(), check=check)
             rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more])
             if check is not None and not all(row[-1] for row in rows):
                 raise _denied()
@@ -136,7 +136,7 @@ class Writer:
         mine, more = plan.bind(table, task.mine)
         if values:
             shape = Update(
-                table=table.name,
+                table=table.source,
                 columns=tuple(values),
                 where=plan.both(plan.key_filter(key), mine),
                 returning=self._returning(task),
@@ -158,7 +158,7 @@ class Writer:
     def _changes(self, task: Task, record: Mapping[str, JSON], key: Sequence[Column]) -> dict[str, Value]:
         """New values by column, in the table's order; id fields are left out."""
         fixed = {column.name for column in key} | set(task.table.primary_key)
-        known = _known(task.table, record, task.caller)
+        known = _known(task.table, record, task.caller, fixed)
         return {column.name: known[column.name] for column in task.table.columns if column.name in known.keys() - fixed}
 
     # -- delete
@@ -195,7 +195,7 @@ class Writer:
         where, values = plan.bind(table, task.mine if key else wanted_filter(task))
 
         async def work(connection: Connection) -> None:
-            shape = Delete(table=table.name, where=plan.both(plan.key_filter(key), where) if key else where)
+            shape = Delete(table=table.source, where=plan.both(plan.key_filter(key), where) if key else where)
             for record in records if key else [{}]:
                 await self._executor.fetch(connection, shape, [*plan.key_values(key, record), *values])
 
@@ -207,7 +207,7 @@ class Writer:
         where, values = plan.bind(task.table, task.mine)
 
         async def work(connection: Connection) -> None:
-            await self._executor.fetch(connection, Delete(table=task.table.name, where=where), values)
+            await self._executor.fetch(connection, Delete(table=task.table.source, where=where), values)
 
         await self._executor.write(work, task.table.name)
 
@@ -219,7 +219,9 @@ class Writer:
         except OutOfRange:
             raise not_found(_shown(key, identifier)) from None
         where, values = plan.bind(table, task.mine)
-        shape = Delete(table=table.name, where=plan.both(plan.key_filter(key), where), returning=self._returning(task))
+        shape = Delete(
+            table=table.source, where=plan.both(plan.key_filter(key), where), returning=self._returning(task)
+        )
         rows = await self._executor.fetch(connection, shape, [*wanted, *values])
         if not rows:
             raise not_found(_shown(key, identifier))
@@ -267,15 +269,24 @@ def _ids_only(task: Task) -> Task:
     return replace(task, options=replace(task.options, fields=fields, limit=None, offset=0, count_only=False))
 
 
-def _known(table: Table, record: Mapping[str, JSON], caller: Caller) -> dict[str, Value]:
-    """Values of the columns that exist and can be written. Raises BadRequest for a wrong type or a null."""
+def _known(
+    table: Table, record: Mapping[str, JSON], caller: Caller, fixed: Collection[str] = (), *, creating: bool = False
+) -> dict[str, Value]:
+    """Values of the columns that exist and can be written. Rules bind all but *fixed* ones, which are not changed.
+
+    Raises:
+        BadRequest: a wrong type, a null, or a value that breaks a rule of its field.
+    """
     found: dict[str, Value] = {}
     for name, given in record.items():
         column = table.column(name)
         if column is None or column.generated:
             continue
-        text = isinstance(given, str) and "{" in given
-        value = to_database(column, put_lookups(str(given), caller, secrets=False) if text else given)
+        if isinstance(given, str) and "{" in given:
+            given = put_lookups(given, caller, secrets=False)
+        if column.name not in fixed and not all(rule(given, creating) for rule in column.rules):
+            continue
+        value = to_database(column, given)
         if value is None and not column.allow_null and not column.auto_increment:
             raise BadRequest(f"Field '{column.name}' can not be NULL.")
         found[column.name] = value
