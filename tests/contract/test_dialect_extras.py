@@ -222,6 +222,22 @@ async def test_a_virtual_relation_reads_and_writes_like_a_real_one(db: Db) -> No
     assert a_map(await db.get(f"_schema/product/_related/{name}"))["ref_service_id"] == 1
 
 
+async def test_a_table_is_made_together_with_a_virtual_relation(db: Db) -> None:
+    relation: JSON = {
+        "type": "belongs_to",
+        "is_virtual": True,
+        "field": "sku",
+        "ref_table": "product",
+        "ref_field": "sku",
+    }
+    fields: list[JSON] = [{"name": "id", "type": "id"}, {"name": "sku", "type": "string"}]
+
+    await db.ask("POST", "_schema", {"resource": [{"name": "note", "field": fields, "related": [relation]}]})
+    made = resources(await db.ask("POST", "_table/note", {"resource": [{"sku": "SEA-001"}]}, {"related": "*"}))
+
+    assert a_map(made[0]["product_by_sku"])["sku"] == "SEA-001"
+
+
 async def test_a_virtual_relation_over_a_table_between_finds_the_other_side(db: Db) -> None:
     relation: JSON = {
         "type": "many_many", "is_virtual": True, "field": "sku", "ref_table": "product", "ref_field": "sku",

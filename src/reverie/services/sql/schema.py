@@ -94,8 +94,11 @@ class Schema:
             fields = _fields(record)
             statements = self._executor.dialect.create_table(name, [properties.without(field) for field in fields])
             kept = properties.of_table(catalogue, name, record, None) + properties.of_fields(name, fields, None)
+            own: list[JSON] = [dict(one) for one in _relations(record) if is_true(one.get("is_virtual"))]
             await self._run(statements, name)
             await self._keep(kept)
+            if own:
+                await self.change_relations(name, own)
             return name
         if check_exist:
             raise Conflict(f"Table '{known.name}' exists already.")
