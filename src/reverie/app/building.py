@@ -26,9 +26,12 @@ from reverie.model import Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.sealing import Sealer, sealer_for
+from reverie.services.api_docs import ApiDocs
 from reverie.services.promise import Promises
 from reverie.services.registry import Registry
 from reverie.services.script import ScriptService, service_script
+from reverie.services.service import Service
+from reverie.services.spec import Specs
 from reverie.services.sql.service import SqlService
 from reverie.services.system.build import all_types, queue_resources, system_service
 from reverie.services.system.environment import Facts
@@ -38,6 +41,7 @@ from reverie.services.user import UserService
 from reverie.store.memory import Memory
 from reverie.store.migrate import trouble_with
 from reverie.store.opening import open_database
+from reverie.store.records import ServiceRecord
 from reverie.store.store import Store
 
 SIDE_BY_SIDE: Final = 4
@@ -151,15 +155,21 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         waits=waits,
         find_service=lambda name: registry.find(name),
     )
+
+    def docs(record: ServiceRecord) -> Service:
+        return ApiDocs(record.name, memory=memory, find_service=lambda name: registry.find(name), types=types)
+
     registry = Registry(
         memory,
         {
             name: lambda record, dialect=dialect: SqlService(record, dialect, dialect.open(record))
             for name, dialect in dialects.items()
         }
-        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock)),
+        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock))
+        | {"api_docs": docs},
     )
-    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises)
+    specs = Specs(memory, types, lambda request, context: dispatcher.dispatch(request, context))
+    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises, specs)
     registry.add(
         system_service(
             store=store,

@@ -10,8 +10,10 @@ from reverie.database import Database
 from reverie.errors import BadRequest, NotFound, NotSupported
 from reverie.events.names import VERBS, EventPath, Moment
 from reverie.model import JSON, Context, Request, Response, Verb, is_true
+from reverie.services.openapi import Description, Detail
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.execute import Executor, writable
+from reverie.services.sql.openapi import describe
 from reverie.services.sql.options import names
 from reverie.services.sql.quick import QuickReads
 from reverie.services.sql.reading import Reader
@@ -37,6 +39,7 @@ class SqlService:
 
     def __init__(self, record: ServiceRecord, dialect: Dialect, database: Database) -> None:
         self.name = record.name.lower()
+        self._id = record.id
         self._database = database
         self._read_only = is_true(record.config.get("read_only"))
         executor = Executor(database, dialect)
@@ -191,6 +194,18 @@ class SqlService:
             for component in (kind, *(f"{kind}/{name}" for name in tables)):
                 found += [f"{component}/", f"{component}/*"]
         return found
+
+    async def describe(self, detail: Detail) -> Description:
+        if detail.refresh:
+            self._reflector.forget_all()
+        return describe(
+            await self._reflector.catalogue(),
+            detail,
+            service=self.name,
+            service_id=self._id,
+            kinds=tuple(RESOURCES),
+            read_only=self._read_only,
+        )
 
     def flush(self) -> None:
         """Nothing is kept."""
