@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, TypeAlias
@@ -76,10 +77,10 @@ class Specs:
         if detail.only and not made["paths"]:
             raise NotFound(f"No resource '{detail.only}' found in service '{service.name}'.")
         if wished["model"]:
-            return _encoded(await self._model(service.name, described, request, context), request, context)
+            return await _encoded(await self._model(service.name, described, request, context), request, context)
         if wished["tables"]:
-            return _encoded({"service": service.name, **described.resources}, request, context)
-        return _encoded(_spec(made, about, described, compact=wished["compact"]), request, context)
+            return await _encoded({"service": service.name, **described.resources}, request, context)
+        return await _encoded(_spec(made, about, described, compact=wished["compact"]), request, context)
 
     async def _about(self, name: str) -> About:
         record = await self._memory.service(name)
@@ -151,17 +152,22 @@ def _endpoints(service: str, paths: Mapping[str, JSON]) -> list[JSON]:
     ]
 
 
-def _encoded(content: JSON, request: Request, context: Context) -> Response:
+async def _encoded(content: JSON, request: Request, context: Context) -> Response:
     """YAML where it is asked for, else JSON for people's eyes; a script gets the structure."""
     headers = {"Cache-Control": "no-store"}
     wish = f"{request.parameters.get('format') or ''} {request.headers.get('accept') or ''}".lower()
     if "yaml" in wish:
-        text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
+        # A second for a large document: not on the event loop.
+        text = await asyncio.to_thread(_as_yaml, content)
         return Response(content=text, content_type="application/yaml; charset=utf-8", headers=headers)
     if context.requestor == Requestor.SCRIPT:
         return Response(content=content, headers=headers)
-    text = json.dumps(content, indent=2, ensure_ascii=False)
+    text = await asyncio.to_thread(json.dumps, content, indent=2, ensure_ascii=False)
     return Response(content=text, content_type="application/json; charset=utf-8", headers=headers)
+
+
+def _as_yaml(content: JSON) -> str:
+    return yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
 
 
 class _Dumper(yaml.SafeDumper):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 from urllib.parse import quote
@@ -55,7 +55,7 @@ def describe(
     if not detail.only:
         operations += _routines(spell, kinds)
     return Description(
-        operations=[_spelled(one) for one in operations if one.verb == "get" or not read_only],
+        operations=_unlike(_spelled(one) for one in operations if one.verb == "get" or not read_only),
         schemas=schemas,
         resources={
             "type": "database",
@@ -110,6 +110,18 @@ def _tables(catalogue: Catalogue) -> Iterator[Table]:
     return (table for name in catalogue.names() if (table := catalogue.table(name)))
 
 
+def _unlike(operations: Iterable[Operation]) -> list[Operation]:
+    """*operations* with ids that differ: names of two tables may spell the same."""
+    known: dict[str, Operation] = {}
+    for one in operations:
+        name, number = one.id, 1
+        while name in known:
+            number += 1
+            name = f"{one.id}{number}"
+        known[name] = replace(one, id=name)
+    return list(known.values())
+
+
 # -- operations
 
 
@@ -150,7 +162,8 @@ def _of_schema(spell: str, table: Table, detail: Detail) -> Iterator[Operation]:
     name = camel(table.name)
     known = dict.fromkeys(column.name for column in table.columns)
     for one in _schemas(spell, table.name, "{field_name}", name):
-        if "{field_name}" not in one.path:
+        # With columns in the schemas a path for each would say nothing new, forty times a table.
+        if detail.columns or "{field_name}" not in one.path:
             yield one
             continue
         for column in known:
