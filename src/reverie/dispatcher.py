@@ -14,6 +14,7 @@ from reverie.events.hooks import Hook, Hooks
 from reverie.events.runs import must_hold
 from reverie.model import MAX_DEPTH, Caller, Context, Request, Requestor, Response
 from reverie.services.service import Service
+from reverie.services.spec import SPEC
 from reverie.trace import HEADER, read_trace
 
 
@@ -29,12 +30,21 @@ class Promises(Protocol):
         ...
 
 
+class Specs(Protocol):
+    async def answer(self, service: Service, request: Request, context: Context) -> Response:
+        """The answer to a GET of the resource that every service has: its own description."""
+        ...
+
+
 class Dispatcher:
-    def __init__(self, auth: Auth, services: Services, hooks: Hooks, promises: Promises | None = None) -> None:
+    def __init__(
+        self, auth: Auth, services: Services, hooks: Hooks, promises: Promises | None = None, specs: Specs | None = None
+    ) -> None:
         self._auth = auth
         self._services = services
         self._hooks = hooks
         self._promises = promises
+        self._specs = specs
 
     async def answer(self, request: Request, request_id: str) -> Response:
         """Answer a client's call.
@@ -109,23 +119,24 @@ class Dispatcher:
         service = await self._services.find(request.service)
         hooks = await self._hooks.find(service.moments(request))
         if not hooks:
-            return await _handle(service, request, context)
+            return await self._handle(service, request, context)
         return await self._through(service, hooks, request, context)
 
     async def _through(self, service: Service, hooks: list[Hook], request: Request, context: Context) -> Response:
         try:
             request, response = await self._hooks.before(hooks, request, context)
             if response is None:
-                response = await _handle(service, request, context)
+                response = await self._handle(service, request, context)
         except ReverieError as error:
             response = error.response()
         response = await self._hooks.after(hooks, request, response, context)
         await self._hooks.finally_(hooks, request, response, context)
         return response
 
-
-async def _handle(service: Service, request: Request, context: Context) -> Response:
-    if context.holds is not None:
-        # Again: scripts may have run before this, and the lease may have ended meanwhile.
-        must_hold(context)
-    return await service.handle(request, context)
+    async def _handle(self, service: Service, request: Request, context: Context) -> Response:
+        if context.holds is not None:
+            # Again: scripts may have run before this, and the lease may have ended meanwhile.
+            must_hold(context)
+        if request.resource in SPEC and request.method == "GET" and self._specs is not None:
+            return await self._specs.answer(service, request, context)
+        return await service.handle(request, context)

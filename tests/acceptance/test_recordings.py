@@ -14,7 +14,7 @@ from tests.acceptance.server import ADMIN, Server
 RECORDED = Path(__file__).parent / "recorded"
 REACHED = (
     "queue", "events", "event-scripts", "script-services", "scripts", "gate", "records-read", "filters", "formats",
-    "related", "batch", "apps", "lookups", "users", "access",
+    "related", "batch", "apps", "lookups", "users", "access", "openapi",
 )  # fmt: skip
 OTHERS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir() and path.name not in REACHED)
 

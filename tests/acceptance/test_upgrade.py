@@ -148,5 +148,6 @@ def as_before_metrics(store: Path) -> None:
     with contextlib.closing(sqlite3.connect(store)) as connection, connection:
         connection.execute("DROP TABLE sql_extra")
         connection.execute("DROP TABLE worker_metric")
+        connection.execute("DELETE FROM service WHERE name = 'api_docs'")
         connection.execute("DELETE FROM fact WHERE name = 'schema_compatible_from'")
         connection.execute("UPDATE alembic_version SET version_num = ?", (found[1],))

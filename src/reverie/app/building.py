@@ -27,9 +27,12 @@ from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.scripting.engine import Engine
 from reverie.sealing import Sealer, sealer_for
+from reverie.services.api_docs import ApiDocs
 from reverie.services.promise import Promises
 from reverie.services.registry import Registry
 from reverie.services.script import ScriptService, service_script
+from reverie.services.service import Service
+from reverie.services.spec import Specs
 from reverie.services.sql.extras import StoredExtras
 from reverie.services.sql.service import SqlService
 from reverie.services.system.build import all_types, queue_resources, system_service
@@ -40,6 +43,7 @@ from reverie.services.user import UserService
 from reverie.store.memory import Memory
 from reverie.store.migrate import trouble_with
 from reverie.store.opening import open_database
+from reverie.store.records import ServiceRecord
 from reverie.store.store import Store
 
 SIDE_BY_SIDE: Final = 4
@@ -159,6 +163,10 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         waits=waits,
         find_service=lambda name: registry.find(name),
     )
+
+    def docs(record: ServiceRecord) -> Service:
+        return ApiDocs(record.name, memory=memory, find_service=lambda name: registry.find(name), types=types)
+
     registry = Registry(
         memory,
         {
@@ -167,9 +175,11 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             )
             for name, dialect in dialects.items()
         }
-        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock)),
+        | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock))
+        | {"api_docs": docs},
     )
-    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises)
+    specs = Specs(memory, types, lambda request, context: dispatcher.dispatch(request, context))
+    dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises, specs)
     registry.add(
         system_service(
             store=store,

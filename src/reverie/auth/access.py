@@ -35,6 +35,9 @@ EXCEPTIONS: Final[Mapping[tuple[str, str], int]] = {
 }
 """Calls that need no role: service and component, to verbs."""
 
+OPEN: Final = "api_docs"
+"""The service that anybody may read: it shows only what the caller can reach."""
+
 _ONE_JOB: Final = re.compile(r"job/[^/]+(/result)?")
 
 Filters = tuple[Sequence[Mapping[str, JSON]], str]

@@ -234,6 +234,8 @@ class Auth:
         verb = _VERBS.get(request.method, 0)
         if access.EXCEPTIONS.get((request.service, component.lower()), 0) & verb:
             return
+        if request.service == access.OPEN and verb == Verb.GET:
+            return
         if access.is_one_job(request.service, component, verb) and _is_known(caller):
             return
         raise _refusal(caller, request, component)

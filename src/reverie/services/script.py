@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
 import msgspec
@@ -15,10 +15,13 @@ from reverie.events.event import BLANK, request_map
 from reverie.events.names import VERBS, EventPath, Moment
 from reverie.events.runs import ScriptRuns
 from reverie.model import JSON, Context, Request, Response, Script, is_true
+from reverie.services.openapi import Description, Detail
+from reverie.services.openapi_stored import stored_description
 from reverie.store.records import ServiceRecord
 
 DEFAULT_TTL = 18000
 """Seconds that a cached answer lives when the service says 0."""
+UNDESCRIBED = "Nobody stored a document with this service; any path below it runs its script."
 MOST_CACHED = 1000
 """Answers kept for one service."""
 
@@ -132,6 +135,14 @@ class ScriptService:
             parts = path.text.split("/")
             components.update("/".join(parts[:at]) + "/*" for at in range(1, len(parts)))
         return sorted(components, key=_natural)
+
+    async def describe(self, detail: Detail) -> Description:
+        found = stored_description(self._record)
+        if found is None or not detail.only:
+            return found or Description(resources={"type": "script", "count": 0, "note": UNDESCRIBED})
+        only = detail.only.strip("/")
+        paths = {path: item for path, item in found.paths.items() if path.strip("/").partition("/")[0] == only}
+        return replace(found, paths=paths)
 
     async def close(self) -> None:
         self.flush()

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from reverie.events.names import EventPath, Moment
 from reverie.model import Context, Request, Response
+from reverie.services.openapi import Description, Detail
 
 
 class Service(Protocol):
@@ -32,6 +33,14 @@ class Service(Protocol):
 
     async def access_list(self) -> Sequence[str]:
         """Components that a role can name: ``["", "*", "_table/", "_table/*", ...]``."""
+        ...
+
+    async def describe(self, detail: Detail) -> Description:
+        """What it can do, for documents; they leave out what the caller may not.
+
+        Raises:
+            ReverieError: what it serves cannot be reached.
+        """
         ...
 
     def flush(self) -> None:

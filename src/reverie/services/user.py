@@ -9,6 +9,8 @@ from reverie.auth.login import LoginBy
 from reverie.errors import NotFound
 from reverie.events.names import EventPath, Moment
 from reverie.model import Context, Request, Response
+from reverie.services.openapi import Description, Detail
+from reverie.services.system.openapi import describe
 from reverie.services.system.resource import Missing, Resource, flag, listed, unsupported_verb
 from reverie.services.system.session import SessionDoor
 from reverie.services.system.system import segments
@@ -59,6 +61,9 @@ class UserService:
         for name in sorted(self.resources):
             components += [f"{name}/", f"{name}/*"]
         return components
+
+    async def describe(self, detail: Detail) -> Description:
+        return describe(self.name, await self.event_paths(), {}, detail)
 
     def flush(self) -> None:
         """Nothing is kept."""

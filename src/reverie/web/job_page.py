@@ -66,7 +66,7 @@ def render(page: Page, status: int) -> tuple[int, Headers, bytes]:
     # In one pass, so that what was put in is never looked at again.
     parts = {"title": title, "facts": embedded(facts)}
     body = re.sub(r"\{\{(title|facts)\}\}", lambda found: parts[found[1]], template).encode("utf-8", "replace")
-    return status, [*_HEADERS, (b"content-security-policy", policy), (b"content-length", b"%d" % len(body))], body
+    return status, [*HEADERS, (b"content-security-policy", policy), (b"content-length", b"%d" % len(body))], body
 
 
 def embedded(value: JSON) -> str:
@@ -74,7 +74,7 @@ def embedded(value: JSON) -> str:
     return as_json(value).decode().translate(_UNSAFE)
 
 
-_HEADERS: Final[Headers] = [
+HEADERS: Final[Headers] = [
     (b"content-type", b"text/html; charset=utf-8"),
     (b"cache-control", b"no-store"),
     (b"vary", b"accept"),
@@ -88,7 +88,12 @@ _HEADERS: Final[Headers] = [
 @cache
 def _template() -> tuple[str, bytes]:
     """The template, and the policy that lets its own script and style run and nothing else."""
-    text = files("reverie.web").joinpath("templates", "job.html").read_text("utf-8")
+    return template("job.html")
+
+
+def template(name: str) -> tuple[str, bytes]:
+    """A template by its file's name, and the policy for it."""
+    text = files("reverie.web").joinpath("templates", name).read_text("utf-8")
     policy = (
         f"default-src 'none'; script-src {_hashes(text, 'script')}; style-src {_hashes(text, 'style')};"
         " connect-src 'self'; img-src data:; form-action 'none'; base-uri 'none'; frame-ancestors 'none'"

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from reverie.errors import ReverieError
 from reverie.model import Request as Call
+from reverie.web.docs_page import docs_page
 from reverie.web.job_answers import JobLinks
 from reverie.web.metrics import CONTENT_TYPE, Requests, exposition
 from reverie.web.parameters import read_parameters
@@ -56,14 +57,15 @@ _FORM: Final = """<p>Nobody can sign in yet. Make the first administrator; this 
 
 
 def pages(platform: Platform, requests: Requests) -> ASGIApp:
-    """Routes: ``/``, ``/status``, ``/live``, ``/ready``, ``/setup/{token}``, ``/jobs/{id}``, which need no credentials.
+    """Routes that need no credentials, and ``/metrics``, which is not for all.
 
-    And ``/metrics``, which is not for all.
+    ``/``, ``/status``, ``/live``, ``/ready``, ``/setup/{token}``, ``/docs``, ``/jobs/{id}``.
     """
 
     async def root(request: Request) -> Response:
         links = (
-            '<p>The API answers under <a href="/api/v2">/api/v2</a>; <a href="/ready">/ready</a> says how it is.</p>'
+            '<p>The API answers under <a href="/api/v2">/api/v2</a>, and <a href="/docs">/docs</a> describes it;'
+            ' <a href="/ready">/ready</a> says how it is.</p>'
         )
         return _page("Reverie", links)
 
@@ -102,6 +104,7 @@ def pages(platform: Platform, requests: Requests) -> ASGIApp:
             Route("/ready", ready),
             Route("/metrics", metrics),
             Route("/setup/{token}", set_up, methods=["GET", "POST"]),
+            Route("/docs", docs_page),
             Route("/jobs/{job_id}", JobLinks(platform), methods=["GET"]),
         ]
     )

@@ -33,11 +33,11 @@ SEED: dict[str, JSON] = {
 
 async def test_a_bare_script_service_is_read_back_as_it_was_sent_with_all_its_settings(platform: Platform) -> None:
     created = await platform.ask("POST", "system/service", SEED)
-    assert (created.status, created.content) == (201, {"resource": [{"id": 3}]})
-    read = await platform.ask("GET", "system/service/3")
+    assert (created.status, created.content) == (201, {"resource": [{"id": 4}]})
+    read = await platform.ask("GET", "system/service/4")
     stamps = ("created_date", "last_modified_date")
     assert {name: value for name, value in at(read).items() if name not in stamps} == {
-        "id": 3,
+        "id": 4,
         "name": "queued_script",
         "label": "Queued Script",
         "description": "",
@@ -48,7 +48,7 @@ async def test_a_bare_script_service_is_read_back_as_it_was_sent_with_all_its_se
         "created_by_id": 1,
         "last_modified_by_id": None,
         "config": {
-            "service_id": 3,
+            "service_id": 4,
             "queued": True,
             "implements_access_list": False,
             "content": "platform.api.post('db/_table/todo', {'name': 'queue_test'});",
@@ -103,7 +103,7 @@ async def test_a_service_that_cannot_be_is_refused_and_nothing_is_stored(
     response = await platform.ask("POST", "system/service", {"resource": [record]})
     assert response.status == 400
     assert at(response, "error", "code") == 1000
-    assert len(await platform.store.fetch(select(tables.service))) == 2
+    assert len(await platform.store.fetch(select(tables.service))) == 3
     assert await platform.store.fetch(select(tables.service_doc)) == []
 
 
@@ -126,12 +126,12 @@ async def test_the_older_type_script_names_its_language_in_the_settings(platform
 
 async def test_settings_that_are_not_sent_stay_and_null_takes_one_back(platform: Platform) -> None:
     await platform.ask("POST", "system/service", SEED)
-    await platform.ask("PATCH", "system/service/3", {"config": {"content": "return 2;", "cache_ttl": "60"}})
-    config = at(await platform.ask("GET", "system/service/3"), "config")
+    await platform.ask("PATCH", "system/service/4", {"config": {"content": "return 2;", "cache_ttl": "60"}})
+    config = at(await platform.ask("GET", "system/service/4"), "config")
     assert (config["content"], config["queued"], config["cache_ttl"]) == ("return 2;", True, 60)
     assert config["config"] == {"connection": "redis", "queue": "slow_queue", "delay": 300}
-    await platform.ask("PATCH", "system/service/3", {"config": {"config": None}})
-    config = at(await platform.ask("GET", "system/service/3"), "config")
+    await platform.ask("PATCH", "system/service/4", {"config": {"config": None}})
+    config = at(await platform.ask("GET", "system/service/4"), "config")
     assert (config["config"], config["content"]) == (None, "return 2;")
 
 
@@ -166,7 +166,7 @@ async def test_every_change_of_a_service_or_its_document_gives_it_a_new_version(
         {DOC: None},
     ]
     for change in changes:
-        assert (await platform.ask("PATCH", "system/service/3", change)).status == 200
+        assert (await platform.ask("PATCH", "system/service/4", change)).status == 200
         record = await service_by_name(platform.store, "queued_script")
         assert record is not None
         versions.append(record.version)

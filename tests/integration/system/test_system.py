@@ -10,6 +10,7 @@ import pytest
 from reverie.errors import NotSupported
 from reverie.events.names import EventPath, Moment
 from reverie.model import ANONYMOUS, JSON, Caller, Context, Request, Requestor, Response
+from reverie.services.openapi import Description, Detail
 from reverie.services.system.build import all_types
 from reverie.services.system.index import index
 from reverie.services.system.service_type import script_service
@@ -43,6 +44,9 @@ class Shop:
 
     async def access_list(self) -> Sequence[str]:
         return ["", "*"]
+
+    async def describe(self, detail: Detail) -> Description:
+        return Description()
 
     def flush(self) -> None:
         """Nothing is kept."""
@@ -155,7 +159,7 @@ async def test_the_event_map_of_a_service(platform: Platform) -> None:
 async def test_a_service_that_cannot_be_asked_does_not_hide_the_others(platform: Platform) -> None:
     await shops(platform)
     found = at(await platform.ask("GET", "system/event"))
-    assert list(found) == ["broken", "pantry", "system", "user"]
+    assert list(found) == ["api_docs", "broken", "pantry", "system", "user"]
     assert found["broken"] == {}
     assert found["pantry"]
 
@@ -166,7 +170,7 @@ async def test_events_and_services_are_those_that_the_caller_reaches(platform: P
     only = await platform.ask("GET", "system/event", caller=caller, services_only="true")
     assert at(only, "resource") == ["pantry"]
     everything = await platform.ask("GET", "system/event", services_only="true")
-    assert at(everything, "resource") == ["broken", "pantry", "system", "user"]
+    assert at(everything, "resource") == ["api_docs", "broken", "pantry", "system", "user"]
 
 
 async def test_the_index_shows_the_services_that_the_caller_reaches_and_all_kinds(platform: Platform) -> None:
@@ -185,7 +189,7 @@ async def test_the_index_shows_the_services_that_the_caller_reaches_and_all_kind
     assert at(await seen(caller, Requestor.SCRIPT), "services") == []
     stranger = await seen(ANONYMOUS)
     assert at(stranger, "services") == []
-    assert [one["name"] for one in at(stranger, "service_types")] == ["sqlite", "system", "user", "v8js"]
+    assert [one["name"] for one in at(stranger, "service_types")] == ["api_docs", "sqlite", "system", "user", "v8js"]
     admin = await seen(await platform.admin(), group="Database", fields="name,type")
     assert at(admin, "services") == [{"name": "broken", "type": "sqlite"}, {"name": "pantry", "type": "sqlite"}]
     assert at(await seen(await platform.admin(), type="user"), "services", 0, "name") == "user"

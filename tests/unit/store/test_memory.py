@@ -161,7 +161,7 @@ async def test_services_come_with_their_secrets_opened_and_their_document(world:
     assert found is not None
     assert found.config == {"host": "h", "password": "rosebud", "odd": {"$sealed": 1}}
     assert found.doc == {"openapi": "3.0.0"}
-    assert [each.name for each in await Memory(world.store).services()] == ["mail", "system", "user"]
+    assert [each.name for each in await Memory(world.store).services()] == ["api_docs", "mail", "system", "user"]
 
 
 async def test_event_scripts_are_found_in_any_case_and_the_active_ones_as_a_map(world: World) -> None:

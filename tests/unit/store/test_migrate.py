@@ -98,7 +98,7 @@ def test_a_new_store_has_one_settings_version_and_the_fixed_services(tmp_path: P
         services = connection.execute(text("select name, deletable, mutable from service order by id")).all()
     engine.dispose()
     assert [row.id for row in versions] == [1]
-    assert [tuple(row) for row in services] == [("system", 0, 0), ("user", 0, 0)]
+    assert [tuple(row) for row in services] == [("system", 0, 0), ("user", 0, 0), ("api_docs", 0, 0)]
 
 
 def test_processes_that_start_together_migrate_once(tmp_path: Path) -> None:

@@ -10,9 +10,11 @@ from reverie.database import Database
 from reverie.errors import BadRequest, NotFound
 from reverie.events.names import VERBS, EventPath, Moment
 from reverie.model import JSON, Context, Request, Response, Verb, is_true
+from reverie.services.openapi import Description, Detail
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.execute import Executor, writable
 from reverie.services.sql.extras import BriefExtras, Extras
+from reverie.services.sql.openapi import describe
 from reverie.services.sql.options import names
 from reverie.services.sql.quick import QuickReads
 from reverie.services.sql.reading import Reader
@@ -41,6 +43,7 @@ class SqlService:
         self, record: ServiceRecord, dialect: Dialect, database: Database, extras: Extras | None = None
     ) -> None:
         self.name = record.name.lower()
+        self._id = record.id
         self._database = database
         self._read_only = is_true(record.config.get("read_only"))
         executor = Executor(database, dialect)
@@ -200,6 +203,18 @@ class SqlService:
             for component in (kind, *(f"{kind}/{name}" for name in tables)):
                 found += [f"{component}/", f"{component}/*"]
         return found
+
+    async def describe(self, detail: Detail) -> Description:
+        if detail.refresh:
+            self._reflector.forget_all()
+        return describe(
+            await self._reflector.catalogue(),
+            detail,
+            service=self.name,
+            service_id=self._id,
+            kinds=tuple(RESOURCES),
+            read_only=self._read_only,
+        )
 
     def flush(self) -> None:
         """Nothing is kept."""

@@ -99,6 +99,13 @@ BUILT_IN: Final = (
         singleton=True,
     ),
     ServiceType(
+        name="api_docs",
+        label="API Docs",
+        description="OpenAPI documents of the services.",
+        group="API Doc",
+        singleton=True,
+    ),
+    ServiceType(
         name="user",
         label="User Service",
         description="Sessions of users, and what they keep.",

@@ -8,6 +8,9 @@ from typing import Final
 from reverie.errors import NotFound
 from reverie.events.names import VERBS, EventPath, Moment
 from reverie.model import JSON, Context, Request, Response
+from reverie.services.openapi import Description, Detail
+from reverie.services.system.openapi import describe
+from reverie.services.system.records import Records
 from reverie.services.system.resource import Missing, Resource, flag, listed, unsupported_verb
 
 _READ_ONLY: Final = frozenset({"constant", "environment", "event", "script_type", "service_type", "worker"})
@@ -116,6 +119,10 @@ class SystemService:
         for name in self.present:
             components += [f"{name}/", f"{name}/*"]
         return components
+
+    async def describe(self, detail: Detail) -> Description:
+        fields = {name: one.fields for name, one in self.present.items() if isinstance(one, Records)}
+        return describe(self.name, await self.event_paths(), fields, detail)
 
     def flush(self) -> None:
         """Nothing is kept."""
