@@ -51,6 +51,14 @@ def test_odd_names_of_tables_and_columns_make_a_document_all_the_same() -> None:
     assert {"/_table/my_table", "/_table/Gr%C3%B6%C3%9Fe"} <= set(paths(honest))
 
 
+def test_a_table_that_is_called_like_a_template_is_left_out() -> None:
+    tables = [Table(name=name, columns=(column("id", "id"),)) for name in ("{any}", "a/b", "plain")]
+
+    made = of(tables, Detail(may=lambda one, verb: True, names=True, columns=True))
+
+    assert {path.split("/")[2] for path in paths(made) if path.startswith("/_table/")} == {"plain"}
+
+
 def test_what_cannot_be_changed_has_only_gets() -> None:
     view = Table(name="seen", is_view=True, columns=(column("a"),))
     table = Table(name="kept", columns=(column("a"),))
