@@ -104,11 +104,12 @@ def test_names_that_two_services_use_for_different_things_are_kept_apart() -> No
 
 def test_a_stored_document_is_made_whole_and_keeps_what_it_says() -> None:
     doc: dict[str, JSON] = {
+        "openapi": "3.1.0",
         "paths": {
             "/till/sale/{id}": {"get": {"tags": ["money"]}, "parameters": [], "nonsense": 1, "x-own": 1},
             "/till": {"post": {"responses": {"201": {"description": "made"}}}},
             "/bad": "text",
-        }
+        },
     }
     record = ServiceRecord(
         id=1, name="till", label="", description=None, is_active=True, type="v8js", config={}, mutable=True,
@@ -119,6 +120,7 @@ def test_a_stored_document_is_made_whole_and_keeps_what_it_says() -> None:
     assert described is not None
     made = document_of(about("till"), described, ALL)
     validate(cast("dict[str, object]", made))
+    assert made["openapi"] == "3.1.0"
     assert set(paths(made)) == {"/sale/{id}", "/"}
     assert "nonsense" not in paths(made)["/sale/{id}"]
     assert cast("dict[str, JSON]", paths(made)["/sale/{id}"]["get"])["tags"] == ["money", "till"]
