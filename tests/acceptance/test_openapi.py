@@ -105,7 +105,8 @@ def test_the_spec_of_a_service_is_openapi(server: Server, counter: str, service:
     document = answer.json
 
     validate(document)
-    assert document["openapi"] == version
+    # What somebody wrote in 3.0 does not become 3.1 by being asked for more.
+    assert document["openapi"] == ("3.0.0" if service == counter else version)
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["content-type"] == "application/json; charset=utf-8"
     operations = [one for item in document["paths"].values() for verb, one in item.items() if verb != "parameters"]

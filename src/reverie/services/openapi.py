@@ -89,6 +89,7 @@ class Description:
         components: further components of a stored document, by kind.
         resources: what it serves, for a reader: ``{"type", "tables", "count", ...}``.
         relationships: by table, those of which the caller may read both sides.
+        version: of OpenAPI, in which its paths are written; ``""`` for whichever the document has.
     """
 
     operations: Sequence[Operation] = ()
@@ -98,6 +99,7 @@ class Description:
     components: Mapping[str, Mapping[str, JSON]] = field(default_factory=dict)
     resources: Mapping[str, JSON] = field(default_factory=dict)
     relationships: Mapping[str, JSON] = field(default_factory=dict)
+    version: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ def document_of(about: About, described: Description, detail: Detail) -> Objects
     """The document of one service, cut to what the caller may do."""
     info: Objects = {"title": about.label or about.name, "description": about.description, "version": "2.0"}
     paths = paths_of(about.name, described, detail, prefix="")
-    version = LATEST if detail.columns else VERSION
+    version = described.version or (LATEST if detail.columns else VERSION)
     return document(f"/api/v2/{about.name}", info, [about], paths, components_of([described]), version=version)
 
 

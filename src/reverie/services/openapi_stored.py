@@ -7,7 +7,7 @@ from typing import Final
 
 from reverie.model import JSON
 from reverie.services.openapi import WORDS, Description, parameters_in
-from reverie.services.openapi_parts import ref
+from reverie.services.openapi_parts import LATEST, VERSION, ref
 from reverie.store.records import ServiceRecord
 
 _KINDS: Final = ("schemas", "responses", "parameters", "requestBodies", "examples", "headers", "links")
@@ -32,6 +32,7 @@ def stored_description(record: ServiceRecord) -> Description | None:
     return Description(
         paths=paths,
         components=_components(record.doc.get("components")),
+        version=LATEST if str(record.doc.get("openapi")).startswith("3.1") else VERSION,
         resources={"type": "script", "count": len(paths), "note": "Described by whoever wrote the service."},
     )
 

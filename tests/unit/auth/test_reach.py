@@ -51,6 +51,11 @@ def test_nobody_and_sleeping_roles_reach_nothing_and_administrators_all() -> Non
     assert may(Caller(is_admin=True), ONE, "delete")
 
 
+def test_one_job_can_be_asked_for_by_every_role() -> None:
+    assert could(caller(access("_table/todo", verbs=1)), "system", "job/{id}", "get", Requestor.API)
+    assert not could(caller(access("_table/todo", verbs=1)), "system", "job", "get", Requestor.API)
+
+
 def test_the_list_of_schemas_is_open_to_readers_of_anything() -> None:
     reader = caller(access("_table/todo", verbs=1))
 

@@ -51,6 +51,14 @@ def test_odd_names_of_tables_and_columns_make_a_document_all_the_same() -> None:
     assert {"/_table/my_table", "/_table/Gr%C3%B6%C3%9Fe"} <= set(paths(honest))
 
 
+def test_a_table_that_is_called_like_a_template_is_left_out() -> None:
+    tables = [Table(name=name, columns=(column("id", "id"),)) for name in ("{any}", "a/b", "plain")]
+
+    made = of(tables, Detail(may=lambda one, verb: True, names=True, columns=True))
+
+    assert {path.split("/")[2] for path in paths(made) if path.startswith("/_table/")} == {"plain"}
+
+
 def test_what_cannot_be_changed_has_only_gets() -> None:
     view = Table(name="seen", is_view=True, columns=(column("a"),))
     table = Table(name="kept", columns=(column("a"),))
@@ -96,11 +104,12 @@ def test_names_that_two_services_use_for_different_things_are_kept_apart() -> No
 
 def test_a_stored_document_is_made_whole_and_keeps_what_it_says() -> None:
     doc: dict[str, JSON] = {
+        "openapi": "3.1.0",
         "paths": {
             "/till/sale/{id}": {"get": {"tags": ["money"]}, "parameters": [], "nonsense": 1, "x-own": 1},
             "/till": {"post": {"responses": {"201": {"description": "made"}}}},
             "/bad": "text",
-        }
+        },
     }
     record = ServiceRecord(
         id=1, name="till", label="", description=None, is_active=True, type="v8js", config={}, mutable=True,
@@ -111,6 +120,7 @@ def test_a_stored_document_is_made_whole_and_keeps_what_it_says() -> None:
     assert described is not None
     made = document_of(about("till"), described, ALL)
     validate(cast("dict[str, object]", made))
+    assert made["openapi"] == "3.1.0"
     assert set(paths(made)) == {"/sale/{id}", "/"}
     assert "nonsense" not in paths(made)["/sale/{id}"]
     assert cast("dict[str, JSON]", paths(made)["/sale/{id}"]["get"])["tags"] == ["money", "till"]

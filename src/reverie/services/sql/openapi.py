@@ -107,7 +107,8 @@ def relationships(catalogue: Catalogue, tables: Sequence[Table], detail: Detail,
 
 
 def _tables(catalogue: Catalogue) -> Iterator[Table]:
-    return (table for name in catalogue.names() if (table := catalogue.table(name)))
+    # A name with one of these cannot stand in a path: it would be taken for a template, or for two segments.
+    return (table for name in catalogue.names() if not set(name) & set("{}/") and (table := catalogue.table(name)))
 
 
 def _unlike(operations: Iterable[Operation]) -> list[Operation]:
