@@ -313,3 +313,21 @@ def test_the_service_of_documents_is_there_and_stays(server: Server) -> None:
 
     assert server.as_admin("DELETE", f"/api/v2/system/service/{number}").status == 403
     assert server.as_admin("PATCH", f"/api/v2/system/service/{number}", {"is_active": False}).status == 403
+
+
+def test_aliases_are_what_a_document_names_for_records_and_the_database_for_the_schema(server: Server) -> None:
+    table = f"aliased{next(NUMBERS)}"
+    fields = [{"name": "id", "type": "id"}, {"name": "stored", "type": "string", "alias": "told"}]
+    body = {"resource": [{"name": table, "field": fields}]}
+    assert server.as_admin("POST", "/api/v2/db/_schema", body).status == 200
+    assert server.as_admin("PATCH", f"/api/v2/db/_schema/{table}", {"alias": f"{table}_also"}).status == 200
+    assert server.as_admin("PATCH", f"/api/v2/db/_schema/{table}/_field/stored", {"alias": "told"}).status == 200
+    try:
+        document = validated(get(server, "/api/v2/db/_spec?expand_schema=true&refresh=true"))
+        assert f"/_table/{table}_also" in document["paths"]
+        assert f"/_table/{table}" not in document["paths"]
+        assert f"/_schema/{table}" in document["paths"]
+        shown = [one for name, one in document["components"]["schemas"].items() if table in name and "told" in str(one)]
+        assert shown
+    finally:
+        server.as_admin("DELETE", f"/api/v2/db/_schema/{table}")

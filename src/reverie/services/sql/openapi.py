@@ -38,8 +38,10 @@ def describe(
         kinds: its resources, such as ``_table``.
         read_only: nothing can be changed.
     """
-    shown = {table.name.lower() for table in _tables(catalogue) if _sees(detail, table.name)}
-    seen = [_cut(table, shown) for table in _tables(catalogue) if table.name.lower() in shown]
+    visible = [table for table in _tables(catalogue) if _sees(detail, table.shown)]
+    names = {table.name.lower() for table in visible}
+    # Under its alias, where it has one: records are reached by that alone.
+    seen = [replace(_cut(table, names), name=table.shown) for table in visible]
     chosen = [table for table in seen if not detail.only or table.name.lower() == detail.only.lower()]
     spell = camel(service)
     operations: list[Operation] = [] if detail.only else list(_roots(spell, kinds))
@@ -96,9 +98,11 @@ def relationships(catalogue: Catalogue, tables: Sequence[Table], detail: Detail,
             continue
         entries: list[JSON] = [
             {name: one[name] for name in ("name", "type", "field", "ref_table", "ref_field")}
-            for one in relations(catalogue, table, service_id).values()
+            for one in relations(catalogue, catalogue.shown(table.name) or table, service_id).values()
             if all(
-                detail.may(f"_table/{other}", "get") for name in ("ref_table", "junction_table") if (other := one[name])
+                detail.may(f"_table/{other.shown}", "get")
+                for name in ("ref_table", "junction_table")
+                if (other := catalogue.table(str(one[name] or "")))
             )
         ]
         if entries:
@@ -161,7 +165,7 @@ def _of_schema(spell: str, table: Table, detail: Detail) -> Iterator[Operation]:
     if detail.only and table.name.lower() != detail.only.lower():
         return
     name = camel(table.name)
-    known = dict.fromkeys(column.name for column in table.columns)
+    known = dict.fromkeys(column.real_name for column in table.columns)
     for one in _schemas(spell, table.name, "{field_name}", name):
         # With columns in the schemas a path for each would say nothing new, forty times a table.
         if detail.columns or "{field_name}" not in one.path:
