@@ -34,6 +34,7 @@ class Column:
         db_type: as the database spells it, lower case.
         default: a JSON value, or ``{"expression": text}``; None without one.
         generated: the database computes it; it cannot be written.
+        bits: of an integer.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Column:
     ref_table: str | None = None
     ref_field: str | None = None
     generated: bool = False
+    bits: int = 64
 
     @property
     def required(self) -> bool:
