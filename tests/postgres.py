@@ -21,6 +21,8 @@ from typing import Any, Final
 import asyncpg
 import pytest
 
+from reverie.demo import sample_sql
+from reverie.model import JSON
 from reverie.store.migrate import migrate
 
 USER: Final = "reverie"
@@ -203,6 +205,65 @@ def database_url(*, migrated: bool = True, **parameters: str) -> Iterator[str]:
         yield server.url(name, **parameters)
     finally:
         server.drop(name)
+
+
+ROUTINES: Final = """
+CREATE FUNCTION add_tax(amount numeric, pct numeric) RETURNS numeric
+  LANGUAGE sql AS $$ SELECT amount + amount * pct / 100 $$;
+CREATE FUNCTION cheap_products(top numeric) RETURNS TABLE(id integer, name varchar)
+  LANGUAGE sql AS $$ SELECT p.id, p.name FROM product p WHERE p.unit_price <= top ORDER BY p.id $$;
+CREATE PROCEDURE bump_stock(INOUT pid integer, IN qty integer)
+  LANGUAGE plpgsql AS $$ BEGIN UPDATE product SET in_stock = in_stock + qty WHERE id = pid
+    RETURNING in_stock INTO pid; END $$;
+"""
+
+
+def sample_for_postgresql() -> str:
+    """The sample's tables and rows as the note at its top says, and routines beside them."""
+    text = "\n".join(line for line in sample_sql().splitlines() if not line.startswith("PRAGMA"))
+    for theirs, ours in (("INTEGER PRIMARY KEY", "SERIAL PRIMARY KEY"), ("DATETIME", "TIMESTAMP"), ("BLOB", "BYTEA")):
+        text = text.replace(theirs, ours)
+    return text + ROUTINES
+
+
+@functools.cache
+def _sample_template() -> str:
+    server = shared_server()
+    name = f"sample_{os.getpid()}"
+    server.ask(f"CREATE DATABASE {name} TEMPLATE template0")
+
+    async def fill() -> None:
+        connection = await asyncpg.connect(server.url(name))
+        try:
+            await connection.execute(sample_for_postgresql())
+        finally:
+            await connection.close()
+
+    _apart(fill)
+    return name
+
+
+class SamplePlace:
+    """A database of the shared server that holds the sample; `config` is what a service on it is set to."""
+
+    def __init__(self, server: PostgresServer, name: str) -> None:
+        self._server = server
+        self.name = name
+        self.config: dict[str, JSON] = {
+            "host": "127.0.0.1", "port": server.port, "database": name, "username": USER,
+            "options": {"sslmode": "disable"},
+        }  # fmt: skip
+
+    def drop(self) -> None:
+        self._server.drop(self.name)
+
+
+def sample_place() -> SamplePlace:
+    """A fresh one, to be dropped by who asked for it."""
+    server = shared_server()
+    name = f"s{next(_numbers)}_{os.getpid()}"
+    server.ask(f"CREATE DATABASE {name} TEMPLATE {_sample_template()}")
+    return SamplePlace(server, name)
 
 
 def names_of(rows: Sequence[Any]) -> list[str]:

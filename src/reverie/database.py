@@ -21,7 +21,15 @@ class DatabaseError(Exception):
 
 
 class DatabaseBusy(DatabaseError):
-    """Nothing was done: another writer held the database for too long, or it cannot be reached."""
+    """Nothing was done: another writer held the database for too long, or it cannot be reached.
+
+    Attributes:
+        cause: what a client may be told of the reason, a sentence; ``""`` for none.
+    """
+
+    def __init__(self, message: str = "", *, cause: str = "") -> None:
+        super().__init__(message)
+        self.cause = cause
 
 
 class TooSlow(DatabaseError):

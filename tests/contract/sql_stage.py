@@ -15,30 +15,62 @@ from reverie.demo import sample_sql
 from reverie.errors import ReverieError
 from reverie.model import JSON, Access, Caller, Context, Request, Requestor, Response, Role
 from reverie.services.sql.dialect import Dialect
+from reverie.services.sql.dialects.postgresql import PostgresqlDialect
 from reverie.services.sql.dialects.sqlite import SqliteDialect
 from reverie.services.sql.extras import BriefExtras
 from reverie.services.sql.service import SqlService
 from reverie.store.records import ServiceRecord
+from tests.postgres import SamplePlace, sample_place, shared_server
 
 ADMIN = Caller(is_admin=True, lookups={"town": "Porto", "quote": "x' or 'a'='a"})
 
-DIALECTS: dict[str, Callable[[Path], Dialect]] = {"sqlite": SqliteDialect}
+DIALECTS: dict[str, Callable[[Path], Dialect]] = {
+    "sqlite": SqliteDialect,
+    "postgresql": lambda folder: PostgresqlDialect(),
+}
 """By name: how each is made for a folder of its own."""
+
+FEATURES: dict[str, frozenset[str]] = {
+    "sqlite": frozenset({"texts hold nul", "sums overflow", "views only read", "reserved names"}),
+    "postgresql": frozenset(),
+}
+"""What one does and another does not; a test that is about it says `needs`."""
 
 
 class Db:
     """One service on a database with the sample's rows, and short ways to ask it."""
 
-    def __init__(self, name: str, folder: Path, config: Mapping[str, JSON]) -> None:
+    def __init__(self, name: str, folder: Path, settings: Mapping[str, JSON], config: Mapping[str, JSON]) -> None:
+        self.name = name
         self.path = folder / "sample.db"
+        self._settings = settings
         dialect = DIALECTS[name](folder)
         self.record = ServiceRecord(
-            id=1, name="db", label="", description=None, is_active=True, type="sqlite", mutable=True, deletable=True,
-            version=1, config={"database": "sample.db", **config},
+            id=1, name="db", label="", description=None, is_active=True, type=dialect.service_type, mutable=True,
+            deletable=True, version=1, config={**settings, **config},
         )  # fmt: skip
         self.database = dialect.open(self.record)
         self.extras = BriefExtras()
         self.service = SqlService(self.record, dialect, self.database, self.extras)
+
+    def has(self, feature: str) -> bool:
+        return feature in FEATURES[self.name]
+
+    def needs(self, feature: str) -> None:
+        if not self.has(feature):
+            pytest.skip(f"{self.name} does not have this: {feature}")
+
+    def run(self, *statements: str) -> None:
+        """Change the database as another program does."""
+        if self.name == "postgresql":
+            for statement in statements:
+                shared_server().ask(statement, database=str(self._settings["database"]))
+            return
+        other = connect(self.path)
+        for statement in statements:
+            other.execute(statement)
+        other.commit()
+        other.close()
 
     async def ask(
         self,
@@ -131,12 +163,20 @@ class Opener:
         self.name = name
         self.folder = folder
         self.made: list[Db] = []
-        fill(folder / "sample.db")
+        self._place: SamplePlace | None = None
+        self._settings: Mapping[str, JSON] = {"database": "sample.db"}
+        if name == "postgresql":
+            self._place = sample_place()
+            self._settings = self._place.config
+        else:
+            fill(folder / "sample.db")
 
     def __call__(self, **config: JSON) -> Db:
-        self.made.append(Db(self.name, self.folder, config))
+        self.made.append(Db(self.name, self.folder, self._settings, config))
         return self.made[-1]
 
     async def close(self) -> None:
         for one in self.made:
             await one.service.close()
+        if self._place is not None:
+            self._place.drop()

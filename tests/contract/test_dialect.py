@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from reverie.database import Connection
 from reverie.errors import BatchError, ReverieError
 from reverie.model import JSON
-from tests.contract.sql_stage import DIALECTS, Db, Opener, connect, items, resources
+from tests.contract.sql_stage import DIALECTS, Db, Opener, items, resources
 
 pytestmark = pytest.mark.anyio
 
@@ -108,7 +108,7 @@ async def test_the_servers_own_limit_is_told_only_when_it_cuts(open_db: Opener) 
         ("unit_price=6.5", [1]),
         ("discontinued='yes'", [6, 10]),
         ("(added_on>='2023-03-01') and (added_on<'2023-04-01')", [4, 5]),
-        ("name like '%tea%'", [5, 6]),
+        ("name like '%Tea%'", [5, 6]),
         ("name contains 100%", [9]),
         ("(name not contains e) and (id<9)", []),
         ("id in (1,2,99)", [1, 2]),
@@ -161,14 +161,11 @@ async def test_groups_and_lists_of_identifiers(db: Db) -> None:
 
 async def test_a_table_made_by_another_program_is_found_at_once(db: Db) -> None:
     await db.get("_table/tag/1")
-    other = connect(db.path)
 
-    other.execute("CREATE TABLE late (id INTEGER PRIMARY KEY, x TEXT)")
-    other.commit()
+    counted = "SERIAL" if db.name == "postgresql" else "INTEGER"
+    db.run(f"CREATE TABLE late (id {counted} PRIMARY KEY, x TEXT)")
     assert await db.get("_table/late") == {"resource": []}
-    other.execute("ALTER TABLE late ADD COLUMN y TEXT")
-    other.commit()
-    other.close()
+    db.run("ALTER TABLE late ADD COLUMN y TEXT")
 
     assert await db.get("_table/late", limit="5", fields="y") == {"resource": []}
     created = await db.ask("POST", "_table/late", {"resource": [{"y": "new"}]}, fields="y")
@@ -212,16 +209,14 @@ async def test_writes_of_many_callers_share_the_database(db: Db) -> None:
 
 async def test_a_column_that_another_program_drops_is_missed_at_once(db: Db) -> None:
     assert len(resources(await db.get("_table/tag", limit="5"))) == 3
-    other = connect(db.path)
-    other.execute("ALTER TABLE tag RENAME COLUMN label TO title")
-    other.commit()
-    other.close()
+    db.run("ALTER TABLE tag RENAME COLUMN label TO title")
 
     assert resources(await db.get("_table/tag", limit="1", order="id")) == [{"id": 1, "title": "organic"}]
     assert (await db.refused("GET", "_table/tag", filter="label='x'")).status == 400
 
 
 async def test_a_sum_that_is_too_large_is_a_clear_refusal(db: Db) -> None:
+    db.needs("sums overflow")
     for number in (1, 2):
         await db.ask("POST", "_table/stock_event", {"sku": f"S{number}", "delta": 2**63 - 1})
 

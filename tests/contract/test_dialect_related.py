@@ -150,7 +150,9 @@ async def test_nested_writes_need_the_right_for_that_verb_on_the_related_table(d
         method, path = ("POST", "_table/category") if body is new else ("PATCH", "_table/category/1")
         refusal = await db.refused(method, path, body, caller=caller)
         assert 403 in (refusal.status, *(entry["code"] for entry in entries(refusal)))
-    assert resources(await db.ask("POST", "_table/category", new, caller=creates)) == [{"id": 5}]
+    # What was undone may have taken a number with it.
+    [made] = resources(await db.ask("POST", "_table/category", new, caller=creates))
+    assert made["id"] in (5, 6)
     assert await db.get("_table/category", filter="name='X'", count_only="true") == 1
     assert await db.ids("_table/product", filter="category_id=1") == [5, 6, 8]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -46,13 +47,18 @@ def sql_dialects(settings: Settings) -> dict[str, Dialect]:
     """The databases that can be served, by the type of their services."""
     from reverie.services.sql.dialects.sqlite import SqliteDialect
 
-    return {SqliteDialect.service_type: SqliteDialect(settings.data_dir)}
+    dialects: dict[str, Dialect] = {SqliteDialect.service_type: SqliteDialect(settings.data_dir)}
+    if importlib.util.find_spec("asyncpg") is not None:
+        from reverie.services.sql.dialects.postgresql import PostgresqlDialect
+
+        dialects |= {PostgresqlDialect.service_type: PostgresqlDialect()}
+    return dialects
 
 
 def sql_type(dialect: Dialect) -> ServiceType:
     return ServiceType(
         name=dialect.service_type,
-        label={"sqlite": "SQLite"}.get(dialect.service_type, dialect.service_type),
+        label={"sqlite": "SQLite", "pgsql": "PostgreSQL"}.get(dialect.service_type, dialect.service_type),
         description="Database service: its tables and their records as a REST API.",
         group="Database",
         config_fields=[_config_field(one) for one in dialect.config_fields],

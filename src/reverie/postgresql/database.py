@@ -2,17 +2,19 @@
 
 A unit of work that writes holds a lock of the whole database until its commit, so that units follow one another as on
 SQLite: what one has read, no other changes meanwhile. They change settings, which is rare. What is frequent is written
-by `statement`: one statement, one transaction, no lock.
+by `statement`: one statement, one transaction, no lock. With *alone* false, as for the data of users, a unit is a plain
+transaction, and units run side by side.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from reverie.database import Connection, DatabaseBusy, DatabaseError
@@ -20,7 +22,7 @@ from reverie.postgresql.address import Address
 from reverie.postgresql.connection import PostgresqlConnection
 from reverie.postgresql.errors import CAUGHT, is_conflict, is_lost, shows_pooler, translate
 from reverie.postgresql.listener import Listener
-from reverie.postgresql.pool import Pool
+from reverie.postgresql.pool import Pool, Prepare
 
 T = TypeVar("T")
 
@@ -49,12 +51,33 @@ class PostgresqlDatabase:
 
     Args:
         size: connections at most; one more listens.
+        alone: units that write follow one another.
+        within: seconds for one unit; by default what suits the store.
+        settings: of the server, for each connection.
+        prepare: what is done with a connection before its first use.
     """
 
     dialect = "postgresql"
 
-    def __init__(self, url: str | Address, *, size: int = 8) -> None:
-        self._pool = Pool(url if isinstance(url, Address) else Address.parse(url), size)
+    def __init__(
+        self,
+        url: str | Address,
+        *,
+        size: int = 8,
+        alone: bool = True,
+        within: float | None = None,
+        settings: Mapping[str, str] | None = None,
+        prepare: Prepare | None = None,
+    ) -> None:
+        address = url if isinstance(url, Address) else Address.parse(url)
+        self._settings = dict(settings or {})
+        self._new_pool = functools.partial(Pool, settings=settings, prepare=prepare)
+        self._pool = self._new_pool(address, size)
+        begin = "BEGIN READ ONLY" if self._settings.get("default_transaction_read_only") == "on" else "BEGIN"
+        self._begin = f"{begin}; SELECT pg_advisory_xact_lock({UNIT_LOCK})" if alone else begin
+        self._look_within = within or ANSWER_WITHIN
+        self._quick_within = within or PATIENCE
+        self._unit_within = within or UNIT_WITHIN
         self._home: asyncio.AbstractEventLoop | None = None
         self._aside: Aside | None = None
         self._starting = threading.Lock()
@@ -67,12 +90,13 @@ class PostgresqlDatabase:
     # -- units of work
 
     async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
-        within = PATIENCE if quick else ANSWER_WITHIN
+        within = self._quick_within if quick else self._look_within
 
         async def unit(pool: Pool) -> T:
             async def reading(raw: Any) -> T:
                 whole = raw.transaction(readonly=True) if pool.address.pooled else contextlib.nullcontext()
                 async with whole:
+                    await self._set(raw)
                     return await work(PostgresqlConnection(raw))
 
             return await self._repeated(pool, reading, within)
@@ -91,15 +115,22 @@ class PostgresqlDatabase:
                 left = give_up - time.monotonic()
                 async with pool.connection(within=left, fresh=fresh) as raw:
                     async with asyncio.timeout(left):
-                        await raw.execute(f"BEGIN; SELECT pg_advisory_xact_lock({UNIT_LOCK})")
+                        await raw.execute(self._begin)
+                        await self._set(raw)
                     begun = True
-                    async with asyncio.timeout(UNIT_WITHIN):
+                    async with asyncio.timeout(self._unit_within):
                         return await self._finished(raw, work)
             except CAUGHT as error:
                 # Only a connection that was dead before the work began may be replaced unseen.
                 if begun or fresh or not is_lost(error):
                     raise translate(error) from error
                 fresh = True
+
+    async def _set(self, raw: Any) -> None:
+        """Behind a pooler settings are those of whoever was there before: they are set anew for each transaction."""
+        if self.address.pooled and self._settings:
+            sql = "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS wanted (name, value)"
+            await raw.execute(sql, list(self._settings), list(self._settings.values()))
 
     @staticmethod
     async def _finished(raw: Any, work: Callable[[Connection], Awaitable[T]]) -> T:
@@ -183,7 +214,7 @@ class PostgresqlDatabase:
             return await work(self._pool)
         with self._starting:
             if self._aside is None:
-                self._aside = Aside(self.address)
+                self._aside = Aside(self._new_pool(self.address, 2))
         return await self._aside.run(work)
 
     # -- changes
@@ -227,9 +258,9 @@ class PostgresqlDatabase:
 class Aside:
     """A thread with a loop and two connections of its own, for callers on other loops."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, pool: Pool) -> None:
         self._loop = asyncio.new_event_loop()
-        self._pool = Pool(address, 2)
+        self._pool = pool
         self._thread = threading.Thread(target=self._loop.run_forever, name="store-aside", daemon=True)
         self._thread.start()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from typing import Any, Final, cast
 
 import asyncpg
@@ -18,7 +19,23 @@ _LOST_CODES: Final = ("25006", "25P03", "53300")
 _BUSY_CODES: Final = ("40001", "40P01", "55P03", "57014", "53200", "53100", "53000")
 _CONFLICT_CODES: Final = ("40001", "40P01")
 
-_KINDS: Final = {"23505": "unique", "23503": "foreign_key", "23502": "not_null", "23514": "check"}
+_KINDS: Final = {
+    "23505": "unique",
+    "23503": "foreign_key",
+    "23502": "not_null",
+    "23514": "check",
+    "2BP01": "foreign_key",
+}
+"""With 2BP01 something else hangs on what was to be dropped."""
+_FITS_NOT: Final = ("42804", "42883", "42803", "42846")
+"""A type that this cannot be done with, such as the sum of texts; a field that the groups leave open."""
+_CAUSES: Final = {
+    "28": "The database server did not let the user in: check the username and the password.",
+    "3D": "The database server has no database of that name.",
+    "533": "The database server has no connection left; try again.",
+    "57014": "The database ended a statement that took too long.",
+}
+"""What a client may be told, by the beginning of the code."""
 _KEY: Final = re.compile(r"Key \((.*?)\)=")
 
 
@@ -55,13 +72,20 @@ def translate(error: Exception) -> DatabaseError:
         return DatabaseBusy(f"no answer in time ({text})")
     if not isinstance(error, asyncpg.PostgresError):
         # What cannot be bound, such as an integer beyond 64 bits or half a surrogate pair.
-        return Refusal("type", "", text) if isinstance(error, ValueError) else DatabaseBusy(text)
+        return Refusal("type", "", text) if isinstance(error, ValueError) else DatabaseBusy(text, cause=_nobody(error))
     code = _code(error)
     if code in _KINDS:
         return Refusal(cast("Any", _KINDS[code]), _detail(error, _KINDS[code]), text)
-    if code.startswith("22"):
+    if code.startswith("22") or code in _FITS_NOT:
         return Refusal("type", "", text)
-    return DatabaseBusy(text) if is_lost(error) or code in _BUSY_CODES else DatabaseError(text)
+    if is_lost(error) or code in _BUSY_CODES:
+        return DatabaseBusy(text, cause=next((why for start, why in _CAUSES.items() if code.startswith(start)), ""))
+    return DatabaseError(text)
+
+
+def _nobody(error: Exception) -> str:
+    refused = isinstance(error, ConnectionRefusedError | socket.gaierror)
+    return "Nothing answers at the address of the database: check host and port, or try again." if refused else ""
 
 
 def _code(error: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import Any, Final
 
 import asyncpg
@@ -31,24 +31,44 @@ _SERVER_SETTINGS: Final = {
 log = structlog.get_logger()
 
 
-async def connect(address: Address) -> Any:
-    """A connection; asyncpg's exceptions when there is none."""
+Prepare = Callable[[Any], Coroutine[Any, Any, None]]
+"""What is done with a connection before its first use."""
+
+
+async def connect(address: Address, settings: Mapping[str, str] | None = None, prepare: Prepare | None = None) -> Any:
+    """A connection; asyncpg's exceptions when there is none. *settings* are those of the server, beside ours."""
     named = address.dsn.partition("?")[2]
-    settings = {name: value for name, value in _SERVER_SETTINGS.items() if f"{name}=" not in named}
-    return await asyncpg.connect(
+    ours = {name: value for name, value in _SERVER_SETTINGS.items() if f"{name}=" not in named}
+    raw = await asyncpg.connect(
         address.dsn,
         timeout=CONNECT_WITHIN,
         statement_cache_size=0 if address.pooled else CACHED,
         # A pooler refuses settings that it does not follow.
-        server_settings={} if address.pooled else settings,
+        server_settings={} if address.pooled else {**ours, **(settings or {})},
     )
+    if prepare is not None:
+        try:
+            await prepare(raw)
+        except BaseException:
+            raw.terminate()
+            raise
+    return raw
 
 
 class Pool:
     """Gives out connections, the last used first; never more than *size* at a time."""
 
-    def __init__(self, address: Address, size: int) -> None:
+    def __init__(
+        self,
+        address: Address,
+        size: int,
+        *,
+        settings: Mapping[str, str] | None = None,
+        prepare: Prepare | None = None,
+    ) -> None:
         self.address = address
+        self._settings = settings
+        self._prepare = prepare
         self._idle: list[Any] = []
         self._places = asyncio.Semaphore(size)
         self._closed = False
@@ -94,7 +114,7 @@ class Pool:
         while True:
             try:
                 async with asyncio.timeout_at(give_up):
-                    return await connect(self.address)
+                    return await connect(self.address, self._settings, self._prepare)
             except CAUGHT as error:
                 pause = random.uniform(0.05, 0.2)
                 if shows_pooler(error) and not self.address.pooled:

@@ -105,7 +105,8 @@ def refused(error: DatabaseError, table: str, *, reading: bool = False) -> Rever
 
 def _reason(error: DatabaseError, table: str, reading: bool) -> ReverieError:
     if isinstance(error, DatabaseBusy):
-        return Unavailable("The database is busy or cannot be reached; try again.", headers={"Retry-After": "1"})
+        message = error.cause or "The database is busy or cannot be reached; try again."
+        return Unavailable(message, headers={"Retry-After": "1"})
     if not isinstance(error, Refusal):
         if "overflow" in str(error):
             return BadRequest(f"A sum over table '{table}' is too large for an integer.")

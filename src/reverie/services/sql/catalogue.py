@@ -41,6 +41,7 @@ class Column:
         stored: the name that the database knows, where an alias took its place in `name`.
         extra: what is kept beside the database, under the names of `_schema`.
         rules: what a value that is written must fulfil.
+        bits: of an integer.
     """
 
     name: str
@@ -59,6 +60,7 @@ class Column:
     ref_table: str | None = None
     ref_field: str | None = None
     generated: bool = False
+    bits: int = 64
     stored: str | None = None
     extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
     rules: tuple[Rule, ...] = field(default=(), hash=False)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from reverie.database import Database
-from reverie.errors import NotFound
+from reverie.database import Database, DatabaseBusy, DatabaseError
+from reverie.errors import NotFound, ReverieError
+from reverie.services.sql.batch import refused
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.extras import Extras, laid_over
@@ -14,6 +15,8 @@ from reverie.store.records import ExtraRecord
 
 LOOK_EVERY = 0.02
 """Seconds between two looks at the schema's version: changes made by other programs are seen after that long."""
+SHARE_OF_LOOKING = 0.05
+"""Part of the time that may go into looking: where a look takes long, there are fewer."""
 
 
 class Reflector:
@@ -29,19 +32,30 @@ class Reflector:
         self._next_look = 0.0
 
     async def catalogue(self) -> Catalogue:
-        """What the database holds now, at most `LOOK_EVERY` old."""
+        """What the database holds now, at most `LOOK_EVERY` old, or a little more where looking takes long.
+
+        Raises:
+            Unavailable: the database cannot be reached; says why where that is known.
+        """
         known = self._catalogue
         now = time.monotonic()
         if known is not None and now < self._next_look:
             return known
         reflected = self._reflected
-        if reflected is None or reflected.version != await self._database.read(self._dialect.version):
-            reflected = self._reflected = await self._database.read(self._dialect.reflect, quick=False)
+        try:
+            if reflected is None or reflected.version != await self._database.read(self._dialect.version):
+                reflected = self._reflected = await self._database.read(self._dialect.reflect, quick=False)
+                now = time.monotonic()
+        except DatabaseBusy as error:
+            raise refused(error, "", reading=True) from error
+        except DatabaseError as error:
+            raise ReverieError("The database failed while its tables were looked up; the log says why.") from error
         extras = await self._extras.load()
         if known is None or self._laid is None or self._laid[0] is not reflected or self._laid[1] != extras:
             known = self._catalogue = laid_over(reflected, extras)
             self._laid = (reflected, extras)
-        self._next_look = now + LOOK_EVERY
+        # A look that takes long is rarer.
+        self._next_look = now + max(LOOK_EVERY, (time.monotonic() - now) / SHARE_OF_LOOKING)
         return known
 
     def forget(self) -> None:

@@ -173,7 +173,7 @@ class _Builder:
             statement = statement.group_by(*(self.column(name) for name in shape.group))
         statement = statement.order_by(*(self.ordered(order) for order in shape.order))
         if shape.paged:
-            statement = statement.limit(self.bind(sa.Integer())).offset(self.bind(sa.Integer()))
+            statement = statement.limit(self.bind(sa.BigInteger())).offset(self.bind(sa.BigInteger()))
         return statement
 
     def aggregate(self, one: Aggregate) -> Element:

@@ -25,7 +25,7 @@ def to_database(column: Column, value: JSON) -> Value:
 
     Raises:
         BadRequest: the value does not fit the type; names the field.
-        OutOfRange: an integer of more than 64 bits.
+        OutOfRange: an integer too large for the column.
     """
     if value is None:
         return None
@@ -63,8 +63,8 @@ def _integer(column: Column, value: bool | int | float | str) -> int:
         whole = int(number)
     except (ValueError, OverflowError) as error:
         raise BadRequest(f"Field '{column.name}' must be a valid integer.") from error
-    if not SMALLEST <= whole <= LARGEST:
-        raise OutOfRange(f"Field '{column.name}' must be an integer of at most 64 bits.")
+    if not -(1 << column.bits - 1) <= whole < 1 << column.bits - 1:
+        raise OutOfRange(f"Field '{column.name}' must be an integer of at most {column.bits} bits.")
     return whole
 
 

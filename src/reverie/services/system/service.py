@@ -21,6 +21,8 @@ from reverie.store.store import Store
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LEGACY_SCRIPT: Final = "script"
+_ALIASES: Final = {"postgresql": "pgsql"}
+"""Other names of types; a service is stored under the first."""
 
 
 class Services(Records):
@@ -62,6 +64,8 @@ class Services(Records):
         settings = sent.get("config")
         if sent.get("type") == _LEGACY_SCRIPT and isinstance(settings, dict):
             return {**sent, "type": settings.get("type")}
+        if isinstance(named := sent.get("type"), str) and named in _ALIASES:
+            return {**sent, "type": _ALIASES[named]}
         return sent
 
     async def values(

@@ -14,9 +14,9 @@ from reverie.database import Connection, Database, DatabaseError, Value
 from reverie.errors import BadRequest, Unavailable
 from reverie.model import JSON, is_true
 from reverie.services.sql.catalogue import Catalogue, Column
+from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
 from reverie.services.sql.dialect import ToClient
 from reverie.services.sql.dialects.sqlite.catalogue import read_catalogue
-from reverie.services.sql.dialects.sqlite.definitions import add_column, create_table, quoted
 from reverie.sqlite import SqliteDatabase
 from reverie.store.records import ServiceRecord
 
@@ -37,6 +37,24 @@ CONFIG_FIELDS: Final[tuple[Mapping[str, JSON], ...]] = (
         "name": "allow_upsert", "label": "Allow Upsert", "type": "boolean", "default": False, "allow_null": False,
         "description": "PUT and PATCH of an id that does not exist create the record.",
     },
+)  # fmt: skip
+
+
+SPELLING: Final = Spelling(
+    database="SQLite",
+    types={
+        "text": "text", "longtext": "text", "mediumtext": "text", "integer": "integer", "int": "integer",
+        "smallint": "smallint", "mediumint": "mediumint", "bigint": "bigint", "tinyint": "tinyint",
+        "boolean": "tinyint(1)", "bool": "tinyint(1)", "float": "float", "double": "double", "money": "decimal(19,4)",
+        "date": "date", "time": "time", "datetime": "datetime", "timestamp": "timestamp", "timestamptz": "timestamp",
+        "timestamp_on_create": "timestamp", "timestamp_on_update": "timestamp", "user_id": "integer",
+        "user_id_on_create": "integer", "user_id_on_update": "integer", "binary": "blob", "uuid": "uuid",
+        "json": "json",
+    },
+    identity="integer NOT NULL PRIMARY KEY AUTOINCREMENT",
+    counted="integer NOT NULL",
+    counting=" AUTOINCREMENT",
+    national=("nvarchar", "nchar"),
 )  # fmt: skip
 
 
@@ -77,10 +95,10 @@ class SqliteDialect:
         return _base64 if not column.db_type else None
 
     def create_table(self, name: str, fields: Sequence[Mapping[str, JSON]]) -> list[str]:
-        return create_table(name, fields)
+        return create_table(SPELLING, name, fields)
 
     def add_column(self, table: str, field: Mapping[str, JSON]) -> list[str]:
-        return add_column(table, field)
+        return add_column(SPELLING, table, field)
 
     def drop_column(self, table: str, column: str) -> list[str]:
         return [f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(column)}"]

@@ -1,33 +1,49 @@
-"""Column definitions of SQLite, from the properties of `_schema` fields."""
+"""Tables and columns as SQL, from the properties of `_schema` fields; a dialect says how its types are spelled."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from dataclasses import dataclass
 
 from reverie.errors import BadRequest, NotSupported
 from reverie.model import JSON, is_true
 
-_SIMPLE: Final[Mapping[str, str]] = {
-    "text": "text", "longtext": "text", "mediumtext": "text", "integer": "integer", "int": "integer",
-    "smallint": "smallint", "mediumint": "mediumint", "bigint": "bigint", "tinyint": "tinyint",
-    "boolean": "tinyint(1)", "bool": "tinyint(1)", "float": "float", "double": "double", "money": "decimal(19,4)",
-    "date": "date", "time": "time", "datetime": "datetime", "timestamp": "timestamp", "timestamptz": "timestamp",
-    "timestamp_on_create": "timestamp", "timestamp_on_update": "timestamp", "user_id": "integer",
-    "user_id_on_create": "integer", "user_id_on_update": "integer", "binary": "blob", "uuid": "uuid", "json": "json",
-}  # fmt: skip
 _RAW = re.compile(r"[a-z][a-z0-9_]{0,40}(?: [a-z]{1,20})?\s?\(\s?\d{1,6}\s?(?:,\s?\d{1,6}\s?)?\)", re.IGNORECASE)
 _ACTIONS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION"})
 _EXPRESSIONS = frozenset({"CURRENT_TIMESTAMP", "CURRENT_DATE", "CURRENT_TIME"})
 _LATER = ("picklist", "validation", "db_function", "alias", "is_virtual", "is_aggregate", "client_info")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spelling:
+    """How one database writes what others write differently.
+
+    Attributes:
+        database: its name, for people.
+        types: by abstract type, those without a length.
+        identity: a key that counts itself, after its name; `counted` the same where it is one of several.
+        counting: what makes an integer key count itself.
+        national: the types of strings that ask for many bytes: varying and fixed.
+        decimal: the type of numbers with a scale.
+        truth: how false and true are written.
+    """
+
+    database: str
+    types: Mapping[str, str]
+    identity: str
+    counted: str
+    counting: str
+    national: tuple[str, str]
+    decimal: str = "decimal"
+    truth: tuple[str, str] = ("0", "1")
+
+
 def quoted(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
-def create_table(name: str, fields: Sequence[Mapping[str, JSON]]) -> list[str]:
+def create_table(spelling: Spelling, name: str, fields: Sequence[Mapping[str, JSON]]) -> list[str]:
     """``CREATE TABLE`` and its indexes. Raises as `Dialect.create_table` says."""
     if not fields:
         raise BadRequest(f"Table '{name}' needs at least one field.")
@@ -35,23 +51,23 @@ def create_table(name: str, fields: Sequence[Mapping[str, JSON]]) -> list[str]:
     if twice := next((one for one in names if names.count(one) > 1), None):
         raise BadRequest(f"Field '{twice}' is named twice.")
     keys = [field for field in fields if is_true(field.get("is_primary_key")) or _type(field) in ("id", "pk")]
-    lines = [_definition(field, alone=len(keys) == 1) for field in fields]
+    lines = [_definition(spelling, field, alone=len(keys) == 1) for field in fields]
     if len(keys) > 1:
         lines.append(f"PRIMARY KEY ({', '.join(quoted(_name(field)) for field in keys)})")
     lines.extend(_references(field) for field in fields if _refers(field))
     return [f"CREATE TABLE {quoted(name)} ({', '.join(lines)})", *_indexes(name, fields)]
 
 
-def add_column(table: str, field: Mapping[str, JSON]) -> list[str]:
+def add_column(spelling: Spelling, table: str, field: Mapping[str, JSON]) -> list[str]:
     """``ALTER TABLE ... ADD COLUMN`` and its indexes. Raises as `Dialect.add_column` says."""
     if _type(field) in ("id", "pk") or is_true(field.get("is_primary_key")):
-        raise NotSupported("SQLite cannot add a primary key to a table that exists.")
+        raise NotSupported(f"{spelling.database} cannot add a primary key to a table that exists.")
     if not is_true(field.get("allow_null")) and field.get("default") is None:
         raise BadRequest(f"Field '{_name(field)}' of a table that exists needs allow_null or a default.")
-    # The rows that exist have no reference, which SQLite accepts only in this spelling.
+    # The rows that exist have no reference; in this spelling SQLite accepts that too.
     reference = f" {_references(field, inline=True)}" if _refers(field) else ""
     return [
-        f"ALTER TABLE {quoted(table)} ADD COLUMN {_definition(field, alone=False)}{reference}",
+        f"ALTER TABLE {quoted(table)} ADD COLUMN {_definition(spelling, field, alone=False)}{reference}",
         *_indexes(table, [field]),
     ]
 
@@ -74,38 +90,37 @@ def _refers(field: Mapping[str, JSON]) -> bool:
     return _type(field) in ("reference", "fk") or is_true(field.get("is_foreign_key"))
 
 
-def _definition(field: Mapping[str, JSON], *, alone: bool) -> str:
+def _definition(spelling: Spelling, field: Mapping[str, JSON], *, alone: bool) -> str:
     """*alone*: the field is, if at all, the only one of the primary key."""
     name = _name(field)
     if later := next((one for one in _LATER if field.get(one)), None):
         raise NotSupported(f"Field '{name}': the property '{later}' is not supported yet.")
     kind = _type(field)
     if kind in ("id", "pk"):
-        return f"{quoted(name)} integer" + (" NOT NULL PRIMARY KEY AUTOINCREMENT" if alone else " NOT NULL")
-    words = [quoted(name), _spelled(field, kind)]
+        return f"{quoted(name)} {spelling.identity if alone else spelling.counted}"
+    words = [quoted(name), _spelled(spelling, field, kind)]
     if not is_true(field.get("allow_null")):
         words.append("NOT NULL")
     if is_true(field.get("is_primary_key")) and alone:
-        words.append("PRIMARY KEY AUTOINCREMENT" if is_true(field.get("auto_increment")) else "PRIMARY KEY")
+        words.append(f"PRIMARY KEY{spelling.counting if is_true(field.get('auto_increment')) else ''}")
     default = field.get("default")
     if default is None and kind in ("timestamp_on_create", "timestamp_on_update"):
         words.append("DEFAULT CURRENT_TIMESTAMP")
     elif default is not None:
-        words.append(f"DEFAULT {_literal(name, default)}")
+        words.append(f"DEFAULT {_literal(spelling, name, default)}")
     return " ".join(words)
 
 
-def _spelled(field: Mapping[str, JSON], kind: str) -> str:
+def _spelled(spelling: Spelling, field: Mapping[str, JSON], kind: str) -> str:
     if kind in ("reference", "fk"):
         return "integer"
     if kind == "string":
-        national = "n" if is_true(field.get("supports_multibyte")) else ""
-        varying = "" if is_true(field.get("fixed_length")) else "var"
-        return f"{national}{varying}char({_size(field, 255)})"
+        words = spelling.national if is_true(field.get("supports_multibyte")) else ("varchar", "char")
+        return f"{words[is_true(field.get('fixed_length'))]}({_size(field, 255)})"
     if kind in ("decimal", "numeric"):
         scale = field.get("scale")
-        return f"decimal({_size(field, 10)},{_whole(field, 'scale', scale) if scale is not None else 0})"
-    if spelled := _SIMPLE.get(kind):
+        return f"{spelling.decimal}({_size(field, 10)},{_whole(field, 'scale', scale) if scale is not None else 0})"
+    if spelled := spelling.types.get(kind):
         return spelled
     if _RAW.fullmatch(kind):
         return kind
@@ -127,14 +142,14 @@ def _whole(field: Mapping[str, JSON], key: str, value: JSON) -> int:
     return value
 
 
-def _literal(name: str, default: JSON) -> str:
+def _literal(spelling: Spelling, name: str, default: JSON) -> str:
     if isinstance(default, dict):
         expression = str(default.get("expression", "")).strip().upper().removesuffix("()")
         if expression not in _EXPRESSIONS:
             raise BadRequest(f"Field '{name}': only {', '.join(sorted(_EXPRESSIONS))} may be a default expression.")
         return expression
     if isinstance(default, bool):
-        return "1" if default else "0"
+        return spelling.truth[default]
     if isinstance(default, int):
         return str(default)
     if isinstance(default, str) and "\0" not in default:

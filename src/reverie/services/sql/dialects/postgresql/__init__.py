@@ -1,0 +1,10 @@
+"""PostgreSQL: one schema of one database per service.
+
+dialect.py     `PostgresqlDialect`: statements, values to the client
+settings.py    what a service is set to → where the database is, and how its connections behave
+catalogue.py   tables, columns and keys, from pg_catalog
+"""
+
+from reverie.services.sql.dialects.postgresql.dialect import PostgresqlDialect
+
+__all__ = ["PostgresqlDialect"]
