@@ -66,6 +66,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "store.pooler_found": "a pooler stands before PostgreSQL that the address does not mention",
     "clock.jumped": "the host's clock went backwards; leases are kept for a while",
     "sql.validation_unreadable": "what is kept about a field's values cannot be read; the field cannot be written",
+    "service.undescribed": "a service could not say what it can do; documents leave it out",
     "script.output": "what a script printed",
     "script.failed": "a script that cannot change the answer failed",
     "script.method_ignored": "a script changed the method of a request, which has no effect",
