@@ -70,7 +70,7 @@ def test_values_are_put_in_the_order_of_the_placeholders() -> None:
 
 
 @pytest.mark.parametrize(
-    ("compiler", "limit"), [(SQLITE, " LIMIT ? OFFSET ?"), (POSTGRESQL, " LIMIT $1::INTEGER OFFSET $2::INTEGER")]
+    ("compiler", "limit"), [(SQLITE, " LIMIT ? OFFSET ?"), (POSTGRESQL, " LIMIT $1::BIGINT OFFSET $2::BIGINT")]
 )
 def test_names_are_quoted_whatever_they_hold(compiler: Dialect, limit: str) -> None:
     columns = fields_of(TABLE, ('PRI"CE', "id"))
