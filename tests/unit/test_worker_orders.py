@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -233,3 +233,20 @@ async def test_what_a_worker_runs_is_known_while_it_is_there(
     worker.drain()
     await task
     assert await signals.languages() == {}
+
+
+async def test_an_order_is_a_change_of_settings_so_every_process_hears_of_it_and_an_arrival_is_none(
+    signals: Signals,
+) -> None:
+    store = signals._store
+
+    async def moved_by(work: Awaitable[None]) -> int:
+        before = await store.version()
+        await work
+        return await store.version() - before
+
+    assert await moved_by(signals.set_maintenance(True)) == 1
+    assert await moved_by(signals.restart()) == 1
+    assert await moved_by(signals.drain(["one", "two"])) == 2
+    assert await moved_by(signals.arrive("one", ["v8js"])) == 0
+    assert await moved_by(signals.depart("one")) == 0

@@ -5,7 +5,7 @@
     queue_drain:<worker>  this worker takes nothing more, ends what it runs, and ends
     queue_can:<worker>    the languages that this worker runs, with commas
 
-A worker looks when it tends to its queue, about once a second, and when it is woken.
+An order moves the settings, so a worker hears of it at once; it looks when it tends to its queue, and when it is woken.
 """
 
 from __future__ import annotations
@@ -58,16 +58,16 @@ class Signals:
 
     async def set_maintenance(self, on: bool) -> None:
         value = f"{self._clock.now():.6f}" if on else None
-        await self._reached(lambda: put_fact(self._store, MAINTENANCE, value))
+        await self._reached(lambda: put_fact(self._store, MAINTENANCE, value, told=True))
 
     async def restart(self) -> None:
         """Have every worker but listeners end after its current job."""
-        await self._reached(lambda: put_fact(self._store, RESTART, f"{self._clock.now():.6f}"))
+        await self._reached(lambda: put_fact(self._store, RESTART, f"{self._clock.now():.6f}", told=True))
 
     async def drain(self, workers: Sequence[str]) -> None:
         """Have these workers end what they run, and end."""
         for name in workers:
-            await self._reached(partial(put_fact, self._store, DRAIN + name, f"{self._clock.now():.6f}"))
+            await self._reached(partial(put_fact, self._store, DRAIN + name, f"{self._clock.now():.6f}", told=True))
 
     async def languages(self) -> dict[str, frozenset[str]]:
         """What each worker runs, as far as workers have said so."""

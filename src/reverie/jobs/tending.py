@@ -15,7 +15,7 @@ from reverie.errors import QueueUnavailable
 from reverie.jobs.queue import Queue
 from reverie.jobs.work import WorkerOptions
 
-TEND_EVERY: Final = 1.25
+TEND_EVERY: Final = 2.0
 """Seconds; with the worker's own looks that makes fewer than two statements a second where nothing is to do."""
 PURGE_EVERY: Final = 60.0
 

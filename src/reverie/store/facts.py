@@ -14,8 +14,8 @@ async def get_fact(store: Store, name: str, connection: Connection | None = None
     return value if isinstance(value, str) else None
 
 
-async def put_fact(store: Store, name: str, value: str | None) -> None:
-    """Keep a fact; None forgets it."""
+async def put_fact(store: Store, name: str, value: str | None, *, told: bool = False) -> None:
+    """Keep a fact; None forgets it. With *told* every process hears of it at once, as of a change of settings."""
 
     async def work(connection: Connection) -> None:
         if value is None:
@@ -23,7 +23,7 @@ async def put_fact(store: Store, name: str, value: str | None) -> None:
         elif not await store.execute(update(fact).where(fact.c.name == name).values(value=value), connection):
             await store.execute(insert(fact).values(name=name, value=value), connection)
 
-    await store.write(work, settings=False)
+    await store.write(work, settings=told)
 
 
 async def facts_named(store: Store, prefix: str) -> dict[str, str]:
