@@ -42,14 +42,21 @@ class Refusal(DatabaseError):
     Attributes:
         kind: which sort of constraint.
         detail: the columns or the constraint it names, such as ``category.name``; ``""`` when it does not say.
+        by_value: it was a value that no column can hold, and not the statement.
     """
 
     def __init__(
-        self, kind: Literal["unique", "foreign_key", "not_null", "check", "type"], detail: str, message: str
+        self,
+        kind: Literal["unique", "foreign_key", "not_null", "check", "type"],
+        detail: str,
+        message: str,
+        *,
+        by_value: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
         self.detail = detail
+        self.by_value = by_value
 
 
 class Connection(Protocol):

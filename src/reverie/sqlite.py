@@ -90,7 +90,7 @@ def _translate(error: Exception) -> DatabaseError:
 def _unbindable(error: Exception) -> Refusal:
     """A value that SQLite cannot hold: an integer beyond 64 bits, or half a surrogate pair."""
     what = "an integer is too large" if isinstance(error, OverflowError) else "a text is not valid Unicode"
-    return Refusal("type", "", what)
+    return Refusal("type", "", what, by_value=True)
 
 
 class SqliteConnection:

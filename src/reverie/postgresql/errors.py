@@ -72,12 +72,14 @@ def translate(error: Exception) -> DatabaseError:
         return DatabaseBusy(f"no answer in time ({text})")
     if not isinstance(error, asyncpg.PostgresError):
         # What cannot be bound, such as an integer beyond 64 bits or half a surrogate pair.
-        return Refusal("type", "", text) if isinstance(error, ValueError) else DatabaseBusy(text, cause=_nobody(error))
+        if isinstance(error, ValueError):
+            return Refusal("type", "", text, by_value=True)
+        return DatabaseBusy(text, cause=_nobody(error))
     code = _code(error)
     if code in _KINDS:
         return Refusal(cast("Any", _KINDS[code]), _detail(error, _KINDS[code]), text)
     if code.startswith("22") or code in _FITS_NOT:
-        return Refusal("type", "", text)
+        return Refusal("type", "", text, by_value=code.startswith("22"))
     if is_lost(error) or code in _BUSY_CODES:
         return DatabaseBusy(text, cause=next((why for start, why in _CAUSES.items() if code.startswith(start)), ""))
     return DatabaseError(text)

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, func, literal_column, select, update
 
 from reverie.database import Connection
 from reverie.sealing import Unsealable, key_id_of_text
@@ -61,8 +61,11 @@ async def uses_of_keys(store: Store) -> Uses:
 
 
 def _key_id(column: ColumnElement[bytes]) -> ColumnElement[bytes]:
-    """The key's id in an envelope (`sealing`): four bytes after the first."""
-    return cast("ColumnElement[bytes]", func.substr(column, 2, 4).label("key_id"))
+    """The key's id in an envelope (`sealing`): four bytes after the first.
+
+    The numbers are written out: as parameters they would make the text of a group another one than that of the field.
+    """
+    return cast("ColumnElement[bytes]", func.substr(column, literal_column("2"), literal_column("4")).label("key_id"))
 
 
 def _hex(value: object) -> str:

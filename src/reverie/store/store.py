@@ -76,7 +76,7 @@ class Store:
         try:
             return await self.database.read(work, quick=True)
         except Refusal as refusal:
-            if refusal.kind != "type":
+            if not refusal.by_value:
                 raise
             return []  # what no column can hold, such as NUL on PostgreSQL, is in none
         except DatabaseBusy as error:
