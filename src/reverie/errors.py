@@ -143,7 +143,16 @@ class StoreUnavailable(Unavailable):
 
 
 class QueueUnavailable(Unavailable):
-    """The queue cannot be reached; nothing was taken and nothing was stored."""
+    """The queue cannot be reached; nothing was taken and nothing was stored.
+
+    Args:
+        retry_after: seconds for ``Retry-After``; None where trying again would not help.
+    """
+
+    def __init__(
+        self, message: str = "The queue cannot be reached. Try again in a moment.", *, retry_after: int | None = 2
+    ) -> None:
+        super().__init__(message, headers={} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
 class UnknownConnection(ReverieError):

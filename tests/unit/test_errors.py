@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reverie.errors import ReverieError
+from reverie.errors import QueueUnavailable, ReverieError
 from reverie.web.requests import UnknownVerb
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
@@ -34,3 +34,8 @@ def test_errors_that_stay_inside_are_explained_too() -> None:
 
     assert "`IdentityRevoked`" in text
     assert "`SettingsError`" in text
+
+
+def test_a_queue_that_is_away_says_when_to_come_back_and_one_that_cannot_be_used_does_not() -> None:
+    assert QueueUnavailable().response().headers == {"Retry-After": "2"}
+    assert QueueUnavailable("It is not for jobs.", retry_after=None).response().headers == {}

@@ -193,7 +193,7 @@ class Queue:
 
     async def _push_sync(self, job: Job, run_now: Callable[[Job], Awaitable[object]] | None, once: Once | None) -> Job:
         if run_now is None:
-            raise QueueUnavailable(f"The [{job.connection}] queue connection cannot run jobs here.")
+            raise QueueUnavailable(f"The [{job.connection}] queue connection cannot run jobs here.", retry_after=None)
         try:
             await run_now(job)
         except ReverieError as error:

@@ -99,13 +99,13 @@ class Signals:
         try:
             return self._store.database.changes()
         except DatabaseError as error:
-            raise QueueUnavailable("the queue cannot be reached") from error
+            raise QueueUnavailable from error
 
     async def _reached(self, work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except (StoreUnavailable, DatabaseError) as error:
-            raise QueueUnavailable("the queue cannot be reached") from error
+            raise QueueUnavailable from error
 
 
 @dataclass(slots=True)

@@ -140,7 +140,10 @@ def _ask_server(server: Address, script_after: Callable[[str | None], str | None
         with ThreadPoolExecutor(1, thread_name_prefix="migrate") as thread:
             return thread.submit(asyncio.run, ask()).result()
     except DatabaseError as error:
-        raise SettingsError([f"{server}: the platform's store cannot be reached there ({error})"]) from error
+        why = f"the platform's store cannot be reached there ({error}). Start the server, or mend REVERIE_DATABASE_URL"
+        raise SettingsError(
+            [f"{server}: {why}; accepted jobs are safe, and processes that run go on by themselves"]
+        ) from error
 
 
 def _engine(file: Path | None) -> Engine:

@@ -42,7 +42,7 @@ class PostgresqlRecords:
         try:
             return await self._database.statement(text, values, within=within)
         except DatabaseError as error:
-            raise QueueUnavailable("the queue cannot be reached") from error
+            raise QueueUnavailable from error
 
     async def get(self, job_id: str) -> Job:
         rows = await self._run(sql.GET, self._now(), clean(job_id))

@@ -87,13 +87,13 @@ class SqliteRecords:
         try:
             return await self._database.read(work, quick=quick)
         except DatabaseError as error:
-            raise QueueUnavailable("the queue cannot be reached") from error
+            raise QueueUnavailable from error
 
     async def _write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         try:
             return await self._database.write(work)
         except DatabaseError as error:
-            raise QueueUnavailable("the queue cannot be reached") from error
+            raise QueueUnavailable from error
 
     async def _rows(self, sql: str, values: Sequence[Value], *, quick: bool = True) -> list[Row]:
         async def work(connection: Connection) -> list[Row]:
