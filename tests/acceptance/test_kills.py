@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from reverie.cli.child import POLITE
 from tests.acceptance.server import Server, running, wait_for
 
 SLEEPING = "import time, random\ntime.sleep(random.uniform(0.05, 0.2))"
@@ -230,3 +231,13 @@ def test_sigterm_under_load_drains_and_costs_nobody_a_crash(data: Path) -> None:
 
 if not psutil.LINUX:
     pytestmark = pytest.mark.skip(reason="children end with their parent by a facility of Linux")
+
+
+def test_the_worker_and_its_scripts_stand_behind_the_api(data: Path) -> None:
+    with running(data) as server:
+        wait_for(lambda: part(server, "worker") is not None, 20)
+        api, worker = part(server, "api"), part(server, "worker")
+        assert api is not None
+        assert worker is not None
+
+        wait_for(lambda: worker.nice() == min(api.nice() + POLITE, 19), 20)

@@ -14,6 +14,8 @@ import click
 from reverie.cli.group import read
 
 _PR_SET_PDEATHSIG = 1
+POLITE = 5
+"""By how much the worker stands behind the API where both want the same core: a caller waits, a job does not mind."""
 
 
 def end_with(parent: int) -> None:
@@ -92,6 +94,7 @@ def api(config: Path | None, parent: int, fd: int, go: int) -> None:
 def worker(config: Path | None, parent: int, go: int) -> None:
     """Serve every queue of every connection."""
     end_with(parent)
+    os.nice(POLITE)  # its scripts inherit it
     wait_for(go)
     from reverie.app import run_worker
     from reverie.cli.loop import run_fast
