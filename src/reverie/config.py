@@ -52,6 +52,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         queue_crashes: a job whose process died this often is failed.
         metrics: ``open`` lets programs of this machine read /metrics without credentials.
         metrics_token: with it as a bearer token /metrics can be read from anywhere.
+        script_library: absolute; what scripts `require` and link to. By default ``scripts`` in the data folder.
         scripting_disable: languages that are switched off, or ``("all",)``.
         max_body: bytes.
     """
@@ -77,6 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     metrics_token: str | None = None
     script_egress: Literal["any", "public", "none"] = "any"
     script_isolation: Literal["instance", "service", "script", "run"] = "instance"
+    script_library: Path | None = None
     scripting_disable: tuple[str, ...] = ()
     max_body: int = 32 * 1024 * 1024
     queue_connections: tuple[ConnectionSettings, ...] = STANDARD
@@ -88,6 +90,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
         return f"http://{host}:{self.port}"
+
+    @property
+    def library(self) -> Path:
+        """The folder of what scripts `require` and link to."""
+        return self.script_library or self.data_dir / "scripts"
 
     @property
     def store(self) -> StoreAddress:
@@ -154,6 +161,7 @@ def _email(text: str) -> str:
 
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "data_dir": lambda text: Path(text).expanduser().absolute(),
+    "script_library": lambda text: Path(text).expanduser().absolute(),
     "database_url": _store_url,
     "secret_key": _at_least(32),
     "secret_key_old": _keys,

@@ -20,7 +20,9 @@
     ├── LeaseLost 409                       a worker settles a job that is no longer its own, or its script calls on
     ├── SettingsError                       every mistake in the settings, at once; ends the start with exit 2
     └── ScriptError 500 or the script's own the script said no, or could not run
-        ├── UnknownEngine                   no such language on this host
+        ├── UnknownEngine                   no such language
+        ├── EngineMissing 503               this machine lacks what runs the language
+        ├── LinkedTextMissing               the file that holds the text cannot be read
         ├── ScriptingDisabled 503
         ├── ScriptTimeout
         ├── ScriptCrashed                   the child ended without an answer
@@ -222,6 +224,23 @@ class ScriptingDisabled(ScriptError):
     def __init__(self, language: str | None = None) -> None:
         what = f"Scripting with {language} is disabled" if language else "All scripting is disabled"
         super().__init__(f"{what} for this instance.", status=503)
+
+
+class EngineMissing(ScriptError):
+    """A language that Reverie runs, and this machine does not.
+
+    Args:
+        why: a sentence: what the machine lacks.
+    """
+
+    status = 503
+
+    def __init__(self, language: str, why: str) -> None:
+        super().__init__(f"Scripting with {language} is disabled for this instance. {why}", status=self.status)
+
+
+class LinkedTextMissing(ScriptError):
+    """The text of a script is linked to a file that cannot be read; the script was not run."""
 
 
 class ScriptTimeout(ScriptError):

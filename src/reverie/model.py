@@ -176,7 +176,8 @@ class Script:
     Attributes:
         identifier: the event name, or ``service.<name>``; stands in logs.
         language: the engine's name, such as ``v8js``; as stored, so possibly unknown.
-        content: the text after lookups were put in.
+        content: the text; before it runs, lookups are put in.
+        linked: the file of the script library that holds the text; ``""``: it is `content`.
         config: engine and queue options, as stored.
         version: grows with every change of the stored text.
         may_modify: its edits of the event take effect.
@@ -185,6 +186,7 @@ class Script:
     identifier: str
     language: str
     content: str
+    linked: str = ""
     config: Mapping[str, JSON] = field(default_factory=dict)
     version: int = 1
     may_modify: bool = False

@@ -59,6 +59,7 @@ async def prepare(settings: Settings, given: Sequence[str], write: bool) -> Prep
         SettingsError: a given file or address cannot be served, or the administrator's password is too short.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
+    make_library(settings.library)
     files = [database_file(one, write=write) for one in given]
     is_new = version_of(settings.store) is None
     if settings.secret_key is None:
@@ -74,6 +75,17 @@ async def prepare(settings: Settings, given: Sequence[str], write: bool) -> Prep
         for file in files:
             await _serve_file(platform, settings, file, prepared, write=write)
     return prepared
+
+
+def make_library(folder: Path) -> None:
+    """The folder of what scripts `require`. Children that are not us read it, so others may walk through it."""
+    if folder.exists():
+        return
+    try:
+        folder.mkdir(parents=True)
+        folder.chmod(0o755)
+    except OSError as error:
+        raise SettingsError([f"REVERIE_SCRIPT_LIBRARY: {folder} cannot be made ({error.strerror})"]) from error
 
 
 # -- the administrator

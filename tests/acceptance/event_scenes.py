@@ -18,10 +18,11 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.acceptance.php_words import php_of
 from tests.acceptance.server import Answer, Server, wait_for
 
 JSONValue = Any
-ENGINES: Final = ("v8js", "nodejs", "python3")
+ENGINES: Final = ("v8js", "typescript", "nodejs", "python3", "php")
 TABLE: Final = "errand"
 ERRAND: Final = f"/api/v2/db/_table/{TABLE}"
 EVENT: Final = f"db._table.{TABLE}"
@@ -41,20 +42,27 @@ _IN_PYTHON: Final = (
 )
 
 
+_IN_PHP: Final = (
+    "$note = fn ($value) => $platform['api']->post('journal/_table/note', "
+    "['label' => '{label}', 'value' => json_encode($value)]); "
+)
+
+
 @dataclass(frozen=True)
 class Scene:
     """One script in every language."""
 
     javascript: str
     python: str
+    php: str
 
     def text(self, engine: str) -> str:
-        return self.python if engine == "python3" else self.javascript
+        return {"python3": self.python, "php": self.php}.get(engine, self.javascript)
 
 
-def scene(javascript: str, python: str | None = None) -> Scene:
-    """Without *python* the text means the same in both languages."""
-    return Scene(javascript, javascript if python is None else python)
+def scene(javascript: str, python: str | None = None, php: str | None = None) -> Scene:
+    """Without *python* the text means the same in both languages; without *php* it is the same in PHP's words."""
+    return Scene(javascript, javascript if python is None else python, php_of(javascript) if php is None else php)
 
 
 NOTE_EVENT: Final = scene("note(event);")
@@ -132,7 +140,8 @@ class Stage:
 
     def told(self, engine: str, script: Scene | str) -> str:
         text = script if isinstance(script, str) else script.text(engine)
-        return (_IN_PYTHON if engine == "python3" else _IN_JAVASCRIPT).format(label=self.label) + text
+        prefix = {"python3": _IN_PYTHON, "php": _IN_PHP}.get(engine, _IN_JAVASCRIPT)
+        return prefix.format(label=self.label) + text
 
     def call(self, method: str, path: str, body: JSONValue = None, **headers: str) -> Answer:
         return self.server.as_admin(method, path, body, **headers)

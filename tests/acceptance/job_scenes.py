@@ -12,9 +12,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.acceptance.php_words import php_of
 from tests.acceptance.server import Answer, Server
 
-LANGUAGES = ("v8js", "nodejs", "python3")
+LANGUAGES = ("v8js", "typescript", "nodejs", "python3", "php")
+SOME = ("v8js", "nodejs", "python3")
+"""For what is the worker's business and not the language's."""
 PASSWORD = "sixteen-letters-or-more"
 ALL, BOTH = 31, 3
 """Every verb; a client and a script."""
@@ -58,6 +61,9 @@ import json
 platform.api.post('db/_table/job_note', {{'label': '{label}', 'text': json.dumps({seen})}})
 {then}
 """
+    if language == "php":
+        row = f"['label' => '{label}', 'text' => json_encode({php_of(seen).rstrip(';')})]"
+        return f"$platform['api']->post('db/_table/job_note', {row});\n{then}"
     row = f"{{label: '{label}', text: JSON.stringify({seen})}}"
     if language == "nodejs":
         return f"platform.api.post('db/_table/job_note', {row}, function () {{ {then} }});"
@@ -65,6 +71,8 @@ platform.api.post('db/_table/job_note', {{'label': '{label}', 'text': json.dumps
 
 
 def throw(language: str, message: str) -> str:
+    if language == "php":
+        return f"throw new Exception({message!r});"
     return f"raise ValueError({message!r})" if language == "python3" else f"throw new Error({message!r});"
 
 

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.acceptance.php_words import php_of
 from tests.acceptance.server import Answer, JSONValue, Server
 
-LANGUAGES = ("v8js", "nodejs", "python3")
+LANGUAGES = ("v8js", "typescript", "nodejs", "python3", "php")
 Scene = dict[str, str]
 TABLE = "stage_note"
 ROWS = f"/api/v2/db/_table/{TABLE}"
@@ -25,9 +26,15 @@ FIELDS = [
 ]
 
 
-def scene(v8js: str, python3: str, nodejs: str | None = None) -> Scene:
-    """One scene in all languages; both kinds of JavaScript share a text unless told otherwise."""
-    return {"v8js": v8js, "nodejs": v8js if nodejs is None else nodejs, "python3": python3}
+def scene(v8js: str, python3: str, nodejs: str | None = None, php: str | None = None) -> Scene:
+    """One scene in all languages; all kinds of JavaScript share a text unless told otherwise, and PHP its words."""
+    return {
+        "v8js": v8js,
+        "typescript": v8js,
+        "nodejs": v8js if nodejs is None else nodejs,
+        "python3": python3,
+        "php": php_of(v8js) if php is None else php,
+    }
 
 
 def asking(call: str, then: str) -> Scene:
@@ -36,6 +43,7 @@ def asking(call: str, then: str) -> Scene:
         f"var r = platform.api.{call}; return {then};",
         f"r = platform.api.{call}\nreturn {then}",
         f"return platform.api.{call}.then(function (r) {{ return {then}; }});",
+        php_of(f"r = platform.api.{call}; return {then};"),
     )
 
 

@@ -140,7 +140,7 @@ def test_a_new_table_is_in_the_listing_after_a_refresh(stage: Stage) -> None:
 
 @every_engine
 def test_a_documented_path_is_listed_and_fires_its_own_event(stage: Stage, engine: str) -> None:
-    stage.serve("math", engine, "return {'a': 1}", doc=ITEM_DOC)
+    stage.serve("math", engine, scene("return {'a': 1}"), doc=ITEM_DOC)
     stage.hang(
         "math.item.{id}.get.post_process", engine, scene("note([event.resource['id'], event.resource['{id}']]);")
     )
@@ -156,7 +156,7 @@ def test_a_documented_path_is_listed_and_fires_its_own_event(stage: Stage, engin
 
 @every_engine
 def test_an_undocumented_path_fires_the_event_of_the_service(stage: Stage, engine: str) -> None:
-    stage.serve("math", engine, "return {'a': 1}", doc=ITEM_DOC)
+    stage.serve("math", engine, scene("return {'a': 1}"), doc=ITEM_DOC)
     stage.hang("math.get.post_process", engine, scene("note(event.resource);"))
 
     stage.call("GET", "/api/v2/math/other/way")
@@ -181,6 +181,7 @@ def test_a_login_fires_its_event_whether_it_succeeds_or_not(stage: Stage, engine
     script = scene(
         "event.response = {'headers': {'X-Seen': '' + event.response.status_code}};",
         "event.response = {'headers': {'X-Seen': str(event.response.status_code)}}",
+        "$event['response'] = ['headers' => ['X-Seen' => (string) $event['response']['status_code']]];",
     )
     stage.hang("user.session.post.post_process", engine, script, modify=True)
     user = {"name": "Visitor", "email": "visitor@example.test", "password": PASSWORD, "is_active": True}
@@ -206,7 +207,9 @@ def test_a_put_fires_put_and_not_patch(stage: Stage, engine: str) -> None:
 
 @every_engine
 def test_a_call_refused_at_the_gate_fires_nothing(stage: Stage, engine: str) -> None:
-    throw = scene("throw {message: 'fired', status_code: 418};", "raise Exception('fired')")
+    throw = scene(
+        "throw {message: 'fired', status_code: 418};", "raise Exception('fired')", "throw new Exception('fired');"
+    )
     for stage_name in ("pre_process", "post_process"):
         stage.hang(f"{EVENT}.get.{stage_name}", engine, throw)
     stage.hang(f"{EVENT}.get.queued", engine, scene("note('fired');"))
@@ -228,6 +231,19 @@ def test_an_unknown_table_fires_post_process_and_queued_with_the_error(stage: St
     assert stage.call("GET", "/api/v2/db/_table/nowhere").status == 404
 
     assert stage.notes(at_least=2) == [["nowhere", 404], ["nowhere", 404]]
+
+
+@every_engine
+def test_a_batch_that_is_rolled_back_fires_its_queued_event_with_the_error(stage: Stage, engine: str) -> None:
+    """Line 162."""
+    [kept] = stage.add({"name": "kept"}).json["resource"]
+    stage.hang(f"{EVENT}.post.queued", engine, STATUS_SEEN)
+
+    answer = stage.add({"name": "rolled back"}, {**kept, "name": "taken"}, query="?rollback=true")
+
+    assert answer.status == 400, answer.body
+    assert stage.names() == ["kept"]
+    assert stage.notes(at_least=1) == [["errand", 400]]
 
 
 @every_engine
@@ -253,7 +269,7 @@ def test_a_script_without_a_stage_and_a_queued_one_both_run(stage: Stage, engine
 
 @every_engine
 def test_an_inactive_service_answers_403_and_fires_nothing(stage: Stage, engine: str) -> None:
-    asleep = stage.serve("asleep", engine, "return {'a': 1}")
+    asleep = stage.serve("asleep", engine, scene("return {'a': 1}"))
     for stage_name in ("pre_process", "post_process"):
         stage.hang(f"asleep.get.{stage_name}", engine, scene(f"note('{stage_name}');"))
     stage.hang("asleep.get.queued", engine, scene("note('queued');"))

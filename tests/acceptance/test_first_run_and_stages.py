@@ -65,7 +65,7 @@ def drain(server: Server) -> None:
 
 @every_engine
 def test_without_settings_a_job_is_on_the_default_connection_and_queue_and_due_now(stage: Stage, engine: str) -> None:
-    content = SEED["config"]["content"].replace("todo", "errand")
+    content = scene(SEED["config"]["content"].replace("todo", "errand")).text(engine)
     stage.make("service", {**SEED, "type": engine, "config": {"queued": True, "content": content}})
 
     answer = stage.call("GET", f"/api/v2/{SEED['name']}")
@@ -148,7 +148,7 @@ def test_a_queued_script_cannot_change_the_answer(stage: Stage, engine: str) -> 
     assert (answer.status, answer.body) == (before.status, before.body)
     assert answer.json == {"resource": [{"name": "a"}]}
     [response] = stage.notes(at_least=1)
-    assert response["content"] == {}
+    assert response["content"] == ([] if engine == "php" else {})
 
 
 class Receiver:
@@ -212,7 +212,16 @@ body = {'got': got.content, 'user': platform.session.user.email, 'role': platfor
 told = platform.api.post('URL', json.dumps(body), {'headers': {'Content-Type': 'application/json'}})
 platform.api.post('db/_table/errand', {'name': 'told', 'qty': told.status_code})
 """,
+    "php": """
+$got = $platform['api']->get('db/_table/errand?fields=name');
+$session = $platform['session'];
+$body = ['got' => $got['content'], 'user' => $session['user']['email'], 'role' => $session['role']['name']];
+$options = ['headers' => ['Content-Type' => 'application/json']];
+$told = $platform['api']->post('URL', json_encode($body), $options);
+$platform['api']->post('db/_table/errand', ['name' => 'told', 'qty' => $told['status_code']]);
+""",
 }
+TELL["typescript"] = TELL["v8js"]
 
 
 @every_engine

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.acceptance.job_scenes import LANGUAGES, person, queued, script_service
+from tests.acceptance.job_scenes import SOME, person, queued, script_service
 from tests.acceptance.server import Server
 
 LATER = {"delay": 300}
@@ -68,7 +68,7 @@ def test_without_credentials_a_job_is_asked_for_in_vain(server: Server) -> None:
 # -- while it waits
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", SOME)
 def test_without_a_worker_start_and_job_say_that_nobody_serves_the_queue(idle: Server, language: str) -> None:
     with script_service(idle, language, "", config={"queue": "unserved"}) as service:
         job = idle.job(queued(idle.as_admin("POST", service.path)))

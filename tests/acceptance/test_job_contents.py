@@ -29,6 +29,7 @@ from tests.acceptance.job_scenes import (
     unique,
     work,
 )
+from tests.acceptance.php_words import php_of
 from tests.acceptance.server import Server, running
 
 CAUSE = "db._table.job_cause.post"
@@ -128,6 +129,8 @@ def test_a_queued_event_is_what_the_last_post_process_script_left(server: Server
     edit = "event.response.status_code = 202; event.response.content['edited'] = 'by the script';"
     if language == "nodejs":  # its calls are made when the script's own lines are through
         post_process = edit + note(language, after, "event")
+    elif language == "php":
+        post_process = php_of(edit) + note(language, after, "event")
     else:
         post_process = edit.replace("; ", "\n").rstrip(";") + "\n" + note(language, after, "event")
     with (
@@ -235,7 +238,7 @@ def skipped_with_a_warning(server: Server, queue: str, jobs: dict[str, str]) -> 
 @pytest.mark.parametrize("fate", ["deleted", "switched off"])
 def test_a_job_whose_event_script_is_gone_is_skipped_and_not_failed(idle: Server, fate: str) -> None:
     queue, label = unique("queue"), unique("note")
-    verbs = dict(zip(LANGUAGES, ("post", "put", "patch"), strict=True))
+    verbs = dict(zip(LANGUAGES, ("post", "get", "put", "patch", "delete"), strict=True))
     jobs = {}
     with contextlib.ExitStack() as stack:
         made = idle.as_admin("POST", "/api/v2/db/_table/job_cause", {"resource": [{"label": label}]}).json
@@ -244,8 +247,8 @@ def test_a_job_whose_event_script_is_gone_is_skipped_and_not_failed(idle: Server
             name = f"db._table.job_cause.{verb}.queued"
             record = event_script(idle, name, language, note(language, label, "1"), config={"queue": queue})
             stack.enter_context(record)
-            body = [{"label": label}] if verb == "post" else row
-            answer = idle.as_admin(verb.upper(), "/api/v2/db/_table/job_cause", {"resource": body})
+            body = {"resource": [{"label": label}] if verb == "post" else row}
+            answer = idle.as_admin(verb.upper(), "/api/v2/db/_table/job_cause", None if verb == "get" else body)
             assert answer.status == 200, answer.body
             [found] = idle.as_admin("GET", f"/api/v2/system/job?queue={queue}&script={name}").json["resource"]
             jobs[language] = found["id"]
@@ -309,7 +312,8 @@ def test_a_job_queued_by_a_script_carries_the_caller_of_the_script(server: Serve
     label = unique("note")
     email = "platform.session.user.email"
     with script_service(server, language, note(language, label, email)) as inner:
-        text = f"platform.api.post('{inner.name}', {{'a': 1}})" + ("" if language == "python3" else ";")
+        text = f"platform.api.post('{inner.name}', {{'a': 1}})"
+        text = php_of(text) if language == "php" else text
         with (
             script_service(server, language, text, queued=False) as outer,
             person(server, service_id(server, "db"), inner.id, outer.id) as someone,
@@ -331,7 +335,10 @@ LENGTHS = {
     "python3": "[len(event.request.content), event.request.content[-5:], len(event.request.payload['text'])]",
     "nodejs": "[event.request.content.length, event.request.content.slice(-5), event.request.payload.text.length]",
     "v8js": "[event.request.content.length, event.request.content.slice(-5), event.request.payload.text.length]",
+    "php": "[strlen($event['request']['content']), substr($event['request']['content'], -5),"
+    " strlen($event['request']['payload']['text'])]",
 }
+LENGTHS["typescript"] = LENGTHS["v8js"]
 
 
 @every_language

@@ -14,7 +14,7 @@ import pytest
 
 from tests.acceptance.job_scenes import (
     JSON,
-    LANGUAGES,
+    SOME,
     Service,
     command,
     event_script,
@@ -37,7 +37,7 @@ def tables(idle: Server) -> None:
 
 
 @contextlib.contextmanager
-def broken(server: Server, queue: str, label: str, languages: tuple[str, ...] = LANGUAGES) -> Iterator[dict[str, str]]:
+def broken(server: Server, queue: str, label: str, languages: tuple[str, ...] = SOME) -> Iterator[dict[str, str]]:
     """A call of a queued service in each language, which notes that it runs and then throws: job by language."""
 
     def text(language: str) -> str:
@@ -53,11 +53,11 @@ def broken(server: Server, queue: str, label: str, languages: tuple[str, ...] = 
 
 def runs(server: Server, label: str) -> dict[str, int]:
     """How often the script of each language ran."""
-    return {language: len(notes(server, f"{label}_{language}")) for language in LANGUAGES}
+    return {language: len(notes(server, f"{label}_{language}")) for language in SOME}
 
 
 def each(value: JSON) -> dict[str, JSON]:
-    return dict.fromkeys(LANGUAGES, value)
+    return dict.fromkeys(SOME, value)
 
 
 def not_yet_over(server: Server, queue: str) -> list[JSON]:
@@ -159,7 +159,7 @@ def test_a_workers_delay_holds_back_the_second_run(idle: Server) -> None:
 
 def test_an_answer_stays_as_it_was_when_its_queued_event_script_fails(idle: Server) -> None:
     queue, label = unique("queue"), unique("cause")
-    verbs = dict(zip(LANGUAGES, ("post", "put", "patch"), strict=True))
+    verbs = dict(zip(SOME, ("post", "put", "patch"), strict=True))
     path, answers = "/api/v2/db/_table/job_cause", {}
     made = idle.as_admin("POST", path, {"resource": [{"label": "before"}]}).json["resource"][0]
     with contextlib.ExitStack() as stack:

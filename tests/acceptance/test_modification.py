@@ -110,7 +110,11 @@ def test_a_changed_payload_wins_over_changed_content(stage: Stage, engine: str) 
 def test_the_method_cannot_be_changed(stage: Stage, engine: str) -> None:
     stage.add({"name": "kept"})
     stage.hang(GET_PRE, engine, scene("event.request.method = 'DELETE';"), modify=True)
-    stage.hang(GET_POST, engine, scene("note('get ' + event.request.method);"))
+    stage.hang(
+        GET_POST,
+        engine,
+        scene("note('get ' + event.request.method);", php="$note('get ' . $event['request']['method']);"),
+    )
     stage.hang(f"{EVENT}.delete.post_process", engine, scene("note('delete');"))
 
     before = stage.server.output().count("script.method_ignored")
@@ -319,6 +323,7 @@ def test_the_specific_script_sees_the_edits_of_the_generic_one(stage: Stage, eng
     specific = scene(
         "var row = event.request.payload.resource[0]; row.stamp = row.stamp + 's';",
         "row = event.request.payload.resource[0]\nrow.stamp = row.stamp + 's'",
+        "$event['request']['payload']['resource'][0]['stamp'] .= 's';",
     )
     stage.hang(POST_PRE, engine, specific, modify=True)
     stage.hang(f"{GENERIC}.post.pre_process", engine, generic, modify=True)
@@ -330,7 +335,11 @@ def test_the_specific_script_sees_the_edits_of_the_generic_one(stage: Stage, eng
 
 @every_engine
 def test_a_throw_before_the_call_ends_it_and_post_process_sees_the_error(stage: Stage, engine: str) -> None:
-    stage.hang(f"{GENERIC}.post.pre_process", engine, scene("throw 'no';", "raise Exception('no')"))
+    stage.hang(
+        f"{GENERIC}.post.pre_process",
+        engine,
+        scene("throw 'no';", "raise Exception('no')", "throw new Exception('no');"),
+    )
     stage.hang(POST_PRE, engine, scene("note('specific');"))
     seen = scene("note([event.response.status_code, event.response.content.error.message]);")
     stage.hang(f"{GENERIC}.post.post_process", engine, seen)
@@ -349,6 +358,7 @@ def test_a_throw_after_the_call_answers_although_the_row_is_there(stage: Stage, 
     script = scene(
         "throw {message: 'short and stout', status_code: 418};",
         "error = Exception('short and stout')\nerror.status_code = 418\nraise error",
+        "throw new DreamFactory\\Core\\Exceptions\\RestException(418, 'short and stout');",
     )
     stage.hang(POST_POST, engine, script)
 
@@ -357,3 +367,15 @@ def test_a_throw_after_the_call_answers_although_the_row_is_there(stage: Stage, 
     assert answer.status == 418
     assert answer.json["error"]["message"] == "short and stout"
     assert stage.names() == ["stored"]
+
+
+@every_engine
+def test_stopped_propagation_stops_neither_the_call_nor_its_other_events(stage: Stage, engine: str) -> None:
+    """Line 54, but for its log service, of which there is none."""
+    stage.hang(POST_PRE, engine, scene("event.stop_propagation = true;", "event.stop_propagation = True"), modify=True)
+    stage.hang(POST_POST, engine, scene("note('post');"))
+
+    assert stage.add({"name": "stored"}).status == 200
+
+    assert stage.names() == ["stored"]
+    assert stage.notes() == ["post"]

@@ -84,7 +84,7 @@ def test_the_query_of_a_path_wins_over_the_parameters_of_a_call(stage: Stage, la
     stage.add("a", "b", "c")
     options = "{'parameters': {'limit': 2, 'order': 'id desc'}}"
     v8js, python3, nodejs = (f"get('{HERE}?limit=1', {more})" for more in (f"null, {options}", options, options))
-    texts = {"v8js": v8js, "python3": python3, "nodejs": nodejs}
+    texts = {"v8js": v8js, "typescript": v8js, "python3": python3, "nodejs": nodejs, "php": v8js}
 
     rows = stage.value(language, asking(texts[language], "r.content.resource"))
 
@@ -96,7 +96,7 @@ def test_headers_of_a_call_reach_the_request_inside(stage: Stage, language: str)
     dump = "return [event.request.headers, event.request.service, event.request.resource, event.request.uri];"
     inner = stage.service(language, scene(dump, dump))
     options = "{'headers': {'X-Note': 'kept'}}"
-    first = "null, " if language == "v8js" else ""
+    first = "" if language in ("nodejs", "python3") else "null, "
 
     got = stage.value(language, asking(f"get('{inner}/sub', {first}{options})", "r.content"))
 
@@ -225,6 +225,8 @@ def test_private_lookups_are_nowhere_in_what_a_script_sees(stage: Stage, languag
         " lookup: platform.session.lookup};",
         "import json\nreturn {'all': json.dumps(platform, default=str), 'lookup': platform.session.lookup,"
         " 'secret': 'undefined' if 'lookup_secret' not in platform.session else 'there'}",
+        php="$session = $platform['session']; return ['all' => json_encode($platform), 'lookup' => $session['lookup'],"
+        " 'secret' => isset($session['lookup_secret']) ? 'there' : 'undefined'];",
     )
 
     got = stage.value(language, dump)
@@ -245,12 +247,12 @@ def test_settings_are_there_under_both_names(stage: Stage, language: str) -> Non
 
 @languages
 def test_the_store_keeps_values_from_run_to_run_and_for_each_script_alone(stage: Stage, language: str) -> None:
-    text = {
-        "v8js": "var was = platform.store.get('k', 0); platform.store.set('k', was + 1); return [was];",
-        "python3": "was = platform.store.get('k', 0)\nplatform.store.set('k', was + 1)\nreturn [was]",
-        "nodejs": "return platform.store.get('k', 0).then(function (was) {"
+    text = scene(
+        "var was = platform.store.get('k', 0); platform.store.set('k', was + 1); return [was];",
+        "was = platform.store.get('k', 0)\nplatform.store.set('k', was + 1)\nreturn [was]",
+        "return platform.store.get('k', 0).then(function (was) {"
         " return platform.store.set('k', was + 1).then(function () { return [was]; }); });",
-    }
+    )
     one, other = stage.service(language, text), stage.service(language, text)
 
     runs = [stage.ask("GET", name).json[0] for name in (one, one, one, other)]
@@ -272,16 +274,19 @@ def test_scripts_of_an_administrator_may_call_what_no_role_allows(stage: Stage, 
 
 @languages
 def test_a_script_that_calls_itself_for_ever_is_stopped_at_its_depth(stage: Stage, language: str) -> None:
-    text = {
-        "v8js": f"var r = platform.api.post('{HERE}', {{name: 'again'}});"
+    text = scene(
+        f"var r = platform.api.post('{HERE}', {{name: 'again'}});"
         " event.response.content = {below: r.status_code === 200 ? r.content.below + 1 : 0,"
         " last: r.status_code === 200 ? r.content.last : r};",
-        "nodejs": f"return platform.api.post('{HERE}', {{name: 'again'}}).then(function (r) {{"
+        f"r = platform.api.post('{HERE}', {{'name': 'again'}})\nok = r.status_code == 200\n"
+        "event.response.content = {'below': r.content.below + 1 if ok else 0, 'last': r.content.last if ok else r}",
+        f"return platform.api.post('{HERE}', {{name: 'again'}}).then(function (r) {{"
         " event.response.content = {below: r.status_code === 200 ? r.content.below + 1 : 0,"
         " last: r.status_code === 200 ? r.content.last : r}; });",
-        "python3": f"r = platform.api.post('{HERE}', {{'name': 'again'}})\nok = r.status_code == 200\n"
-        "event.response.content = {'below': r.content.below + 1 if ok else 0, 'last': r.content.last if ok else r}",
-    }
+        f"$r = $platform['api']->post('{HERE}', ['name' => 'again']); $ok = $r['status_code'] === 200;"
+        " $event['response']['content'] = ['below' => $ok ? $r['content']['below'] + 1 : 0,"
+        " 'last' => $ok ? $r['content']['last'] : $r];",
+    )
     stage.on_table("post.post_process", language, text)
 
     answer = stage.server.as_key("POST", ROWS, {"name": "first"})
@@ -355,7 +360,11 @@ def test_an_object_literal_in_script_text_stays_as_it_is(stage: Stage, language:
 
 
 def printing(text: str) -> dict[str, str]:
-    return scene(f"console.log('{text}'); return ['body'];", f"print('{text}')\nreturn ['body']")
+    return scene(
+        f"console.log('{text}'); return ['body'];",
+        f"print('{text}')\nreturn ['body']",
+        php=f"echo '{text}', PHP_EOL; return ['body'];",
+    )
 
 
 def lines_about(stage: Stage, name: str) -> list[str]:
@@ -396,3 +405,27 @@ def test_a_printed_line_that_looks_like_a_result_is_only_printed(stage: Stage, l
     assert answer.json == ["body"]
     wait_for(lambda: bool(lines_about(stage, name)), 5)
     assert '{\\"request\\": 1}' in lines_about(stage, name)[0]
+
+
+@languages
+def test_jobs_of_others_are_out_of_reach_for_a_script_without_the_right(stage: Stage, language: str) -> None:
+    name = stage.service(language, asking("get('system/job')", "[r.status_code]"))
+    role = stage.role(stage.access(name))
+    app, key = stage.app()
+    _, token = stage.user(app, role)
+    headers = {"X-DreamFactory-API-Key": key, "X-DreamFactory-Session-Token": token}
+
+    assert stage.server.call("GET", f"/api/v2/{name}", headers=headers).json == [403]
+    assert stage.ask("GET", name).json == [200]
+
+
+@languages
+def test_log_output_can_be_switched_off_for_a_queued_call(stage: Stage, language: str) -> None:
+    name = stage.service(language, printing("hello"), queued=True)
+
+    for wanted in ("false", "0", "true"):
+        answer = stage.ask("GET", f"{name}?log_output={wanted}", expect=202)
+        stage.server.wait_for_job(answer.headers["x-reverie-job"])
+
+    wait_for(lambda: bool(lines_about(stage, name)), 5)
+    assert len(lines_about(stage, name)) == 1

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.acceptance.job_scenes import (
-    LANGUAGES,
+    SOME,
     command,
     failed_list,
     make_tables,
@@ -25,7 +25,7 @@ from tests.acceptance.job_scenes import (
 )
 from tests.acceptance.server import Server
 
-languages = pytest.mark.parametrize("language", LANGUAGES)
+languages = pytest.mark.parametrize("language", SOME)
 
 
 @pytest.fixture(autouse=True, scope="module")

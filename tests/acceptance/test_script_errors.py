@@ -22,16 +22,19 @@ from tests.acceptance.server import running
 
 stage = each_stage
 languages = pytest.mark.parametrize("language", LANGUAGES)
-javascript = pytest.mark.parametrize("language", ["v8js", "nodejs"])
+javascript = pytest.mark.parametrize("language", ["v8js", "typescript", "nodejs"])
 
-THROWN_TEXT = scene("throw 'no';", "raise Exception('no')")
+PHP_REST = r"throw new \DreamFactory\Core\Exceptions\RestException"
+THROWN_TEXT = scene("throw 'no';", "raise Exception('no')", php="throw new Exception('no');")
 THROWN_OBJECT = scene(
     "throw {message: 'm', code: 77, status_code: 409};",
     "class Refused(Exception):\n    status_code = 409\n    code = 77\nraise Refused('m')",
+    php=f"{PHP_REST}(409, 'm', 77);",
 )
 THROWN_STATUS = scene(
     "throw {message: 'too little', status_code: 422};",
     "problem = Exception('too little')\nproblem.status_code = 422\nraise problem",
+    php=f"{PHP_REST}(422, 'too little');",
 )
 SYNTAX = scene("var a = ;", "def (:")
 RETURNED_ERROR = scene("return {error: 'bad'};", "return {'error': 'bad'}")
@@ -157,7 +160,12 @@ def test_a_returned_error_is_thrown(stage: Stage, language: str, returned: Scene
 
 @pytest.mark.parametrize(
     ("language", "text"),
-    [("nodejs", "process.exit(3);"), ("python3", "import sys\nsys.exit(3)"), ("python3", "import os\nos._exit(3)")],
+    [
+        ("nodejs", "process.exit(3);"),
+        ("python3", "import sys\nsys.exit(3)"),
+        ("python3", "import os\nos._exit(3)"),
+        ("php", "exit(3);"),
+    ],
 )
 def test_a_script_that_ends_its_process_is_a_500_that_names_the_code(stage: Stage, language: str, text: str) -> None:
     stage.on_table("get.pre_process", language, text)
@@ -166,6 +174,28 @@ def test_a_script_that_ends_its_process_is_a_500_that_names_the_code(stage: Stag
 
     assert (answer.status, error(answer)) == (500, envelope("Executed command returned with error code: 3", 500))
     still_serves(stage, language)
+
+
+@pytest.mark.parametrize(
+    ("thrown", "status", "code", "message"),
+    [
+        ("new \\Exception('x')", 500, 500, "x"),
+        ("new \\DreamFactory\\Core\\Exceptions\\NotFoundException('gone')", 404, 404, "gone"),
+        ("new \\DreamFactory\\Core\\Exceptions\\RestException(418, 't')", 418, 418, "t"),
+        ("new \\DreamFactory\\Core\\Exceptions\\BadRequestException('b', 123456)", 400, 123456, "b"),
+        ("new \\TypeError('t')", 500, 500, "t"),
+    ],
+)
+def test_what_php_throws_has_the_status_of_its_class(
+    stage: Stage, thrown: str, status: int, code: int, message: str
+) -> None:
+    """Lines 60 and 61."""
+    stage.on_table("get.pre_process", "php", f"throw {thrown};")
+
+    answer = stage.server.as_key("GET", ROWS)
+
+    assert (answer.status, error(answer)) == (status, envelope(message, status, code=code))
+    still_serves(stage, "php")
 
 
 def test_an_unknown_language_is_a_500_when_its_script_is_to_run(stage: Stage) -> None:
@@ -232,7 +262,9 @@ def test_a_status_that_http_does_not_know_goes_out_as_500(stage: Stage, language
 def test_a_script_that_throws_inside_a_call_of_a_script_is_an_answer_to_that_script(
     stage: Stage, language: str
 ) -> None:
-    inner = stage.service(language, scene("throw 'inner';", "raise Exception('inner')"))
+    inner = stage.service(
+        language, scene("throw 'inner';", "raise Exception('inner')", php="throw new Exception('inner');")
+    )
 
     got = stage.value(language, asking(f"get('{inner}')", "[r.status_code, r.content.error.message, 'goes on']"))
 

@@ -300,3 +300,54 @@ ONE_CALL: Final = scene(
     "platform.api.get('a', '', function () {});",
     php="$platform['api']->get('a');",
 )
+MANY_CALLS: Final = scene(
+    "var n = 0; for (var i = 0; i < 200; i++) { n += platform.api.get('a/' + i).content.asked === 'a/' + i; }"
+    " return n;",
+    "return sum(platform.api.get(f'a/{i}').content.asked == f'a/{i}' for i in range(200))",
+    "return (async function () { var n = 0; for (var i = 0; i < 200; i++) {"
+    " n += (await platform.api.get('a/' + i)).content.asked === 'a/' + i; } return n; })();",
+    php="$n = 0; for ($i = 0; $i < 200; $i++) {"
+    " $n += (int) ($platform['api']->get(\"a/$i\")['content']['asked'] === \"a/$i\"); } return $n;",
+)
+RECURSE: Final = scene(
+    "function f() { return f() + 1; } return f();",
+    "def f(): return f() + 1\nreturn f()",
+    php="function f() { return f() + 1; } return f();",
+)
+SLEEP: Final = process_scene(
+    "setTimeout(function () {}, 60000);", "import time\ntime.sleep(60)", php="sleep(30); sleep(30);"
+)
+FORK: Final = process_scene(
+    "var child = require('child_process').spawn('sleep', ['300'], {stdio: 'ignore'}); child.unref(); return child.pid;",
+    "import os, time\npid = os.fork()\nif pid == 0: time.sleep(300)\nreturn pid",
+    php="$pid = pcntl_fork(); if ($pid === 0) { sleep(300); } return $pid;",
+)
+"""Leaves a process behind, and says its number."""
+FORK_AWAY: Final[Scene] = {
+    "nodejs": "var child = require('child_process').spawn('sleep', ['300'], {stdio: 'ignore', detached: true});"
+    " child.unref(); return child.pid;",
+}
+"""The same, and the process leaves its group."""
+LEAVE_FILES: Final = process_scene(
+    "var fs = require('fs'); fs.writeFileSync('left', 'x'); fs.mkdirSync(require('os').tmpdir() + '/deeper');",
+    "import os, tempfile\nopen('left', 'w').close()\nos.mkdir(os.path.join(tempfile.gettempdir(), 'deeper'))",
+    php="touch('left'); mkdir(getenv('TMPDIR') . '/deeper');",
+)
+FIND_FILES: Final = process_scene(
+    "var fs = require('fs'); return fs.readdirSync('.').concat(fs.readdirSync(require('os').tmpdir())).sort();",
+    "import os, tempfile\nreturn sorted(os.listdir('.') + os.listdir(tempfile.gettempdir()))",
+    php="$found = array_merge(scandir('.'), scandir(getenv('TMPDIR'))); sort($found); return $found;",
+)
+LEAVE_TIMER: Final = scene(
+    "Promise.resolve().then(function () { return new Promise(function () {}); }); return 1;",
+    "import threading\nt = threading.Timer(0.2, lambda: platform.api.get('late'))\nt.daemon = True\nt.start()\n"
+    "return 1",
+    "setInterval(function () { platform.api.get('late'); }, 50).unref(); return 1;",
+    php="pcntl_async_signals(true); pcntl_signal(SIGALRM, fn () => $platform['api']->get('late')); pcntl_alarm(1);"
+    " return 1;",
+)
+WAYS_OUT: Final = (
+    "return ['fetch', 'WebSocket', 'XMLHttpRequest', 'EventSource', 'Worker', 'Deno', 'process', 'Bun', 'navigator',"
+    " 'location', 'localStorage', 'caches', 'setTimeout', 'setInterval'].filter(function (name) {"
+    " return typeof globalThis[name] !== 'undefined'; });"
+)

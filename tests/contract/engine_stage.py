@@ -15,6 +15,7 @@ import pytest
 from reverie.model import JSON, Script
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
 from reverie.scripting.engines import deno, nodejs, php, python
+from reverie.scripting.library import Library
 from tests.contract import engine_scenes as scenes
 from tests.contract.engine_scenes import Scene
 
@@ -68,12 +69,19 @@ async def each_engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
 
 
 class Platform:
-    """A host that notes what it was asked and answers with it."""
+    """A host that notes what it was asked and answers with it.
 
-    def __init__(self) -> None:
+    Args:
+        folder: the script library; without it there is only what comes with Reverie.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
         self.asked: list[tuple[str, dict[str, JSON]]] = []
+        self.library = Library(folder or Path("/nowhere"))
 
     async def __call__(self, op: str, args: dict[str, JSON]) -> JSON:
+        if op == "require":
+            return await self.library.module(str(args["name"]), str(args["from"]), str(args["known"]))
         self.asked.append((op, args))
         await asyncio.sleep(0)
         if op == "store.get":

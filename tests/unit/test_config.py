@@ -48,6 +48,7 @@ def test_an_empty_environment_gives_the_defaults(tmp_path: Path, monkeypatch: py
         "metrics_token": None,
         "script_egress": "any",
         "script_isolation": "instance",
+        "script_library": None,
         "scripting_disable": (),
         "max_body": 32 * 1024 * 1024,
         "queue_connections": STANDARD,
@@ -77,6 +78,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "REVERIE_SECRET_KEY_OLD": f"{'o' * 32}\n{'p' * 32}\n",
         "REVERIE_SCRIPT_EGRESS": "public",
         "REVERIE_SCRIPT_ISOLATION": "run",
+        "REVERIE_SCRIPT_LIBRARY": str(tmp_path / "library"),
         "REVERIE_SCRIPTING_DISABLE": "PHP, nodejs",
         "REVERIE_MAX_BODY": "2MiB",
     }
@@ -106,6 +108,7 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "metrics_token": "t" * 16,
         "script_egress": "public",
         "script_isolation": "run",
+        "script_library": tmp_path / "library",
         "scripting_disable": ("php", "nodejs"),
         "max_body": 2 * 1024 * 1024,
         "queue_connections": STANDARD,

@@ -26,6 +26,7 @@ from reverie.model import Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.scripting.engine import Engine
+from reverie.scripting.library import Library
 from reverie.sealing import Sealer, sealer_for
 from reverie.services.api_docs import ApiDocs
 from reverie.services.promise import Promises
@@ -73,7 +74,7 @@ async def build(
         memory = Memory(store, look_every=OTHERS_SEEN_WITHIN)
         auth = Auth(memory, store)
         stack.push_async_callback(auth.close)
-        engines = script_engines(side_by_side)
+        engines = script_engines(settings, side_by_side)
         for engine in engines.values():
             stack.push_async_callback(engine.close)
         outgoing = Outgoing(settings.script_egress)
@@ -83,6 +84,7 @@ async def build(
             outgoing,
             StoredScratch(store),
             visible_settings(settings),
+            Library(settings.library),
             disabled=frozenset(settings.scripting_disable),
             isolation=settings.script_isolation,
         )
@@ -121,7 +123,8 @@ async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
 async def _warm_up(engines: Iterable[Engine]) -> None:
     """One after the other: all at once they would keep the first calls waiting for a processor."""
     for engine in engines:
-        await engine.start()
+        if not engine.missing:
+            await engine.start()
 
 
 async def _keep_looking(platform: Platform) -> None:
@@ -136,9 +139,10 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
     script_types = [
         ScriptType(name=name, label=one.label, description=one.description, sandboxed=one.sandboxed)
         for name, one in runs.engines.items()
+        if not one.missing
     ]
     types = all_types(
-        [*map(sql_type, dialects.values()), *(script_service(one.name, one.label) for one in script_types)]
+        [*map(sql_type, dialects.values()), *(script_service(name, one.label) for name, one in runs.engines.items())]
     )
     # Services, jobs and the dispatcher lead to one another; the callables below close the circle.
     queue = job_queue(settings, store, clock)

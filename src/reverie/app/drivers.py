@@ -24,22 +24,20 @@ if TYPE_CHECKING:
     from reverie.postgresql.database import PostgresqlDatabase
 
 
-def script_engines(side_by_side: int) -> dict[str, Engine]:
-    """The languages that this host can run, by name, in the order in which they are warmed up."""
+def script_engines(settings: Settings, side_by_side: int) -> dict[str, Engine]:
+    """Every language, by name, in the order in which they are warmed up; what this host lacks, says so."""
     from reverie.scripting.engines import deno, nodejs, php, python
+    from reverie.scripting.library import PACKAGES
 
-    engines: list[Engine] = []
-    if deno.available():
-        engines.append(deno.DenoEngine(size=side_by_side))
-    if nodejs.available():
-        engines.append(nodejs.NodeEngine(size=side_by_side))
-    if python.available():
-        snake = python.PythonEngine(size=side_by_side)
-        engines += [snake, python.PythonAlias(snake)]
-    if php.available():
-        engines.append(php.PhpEngine(size=side_by_side))
-    if deno.available():
-        engines.append(deno.DenoEngine(typed=True, size=side_by_side))
+    snake = python.PythonEngine(size=side_by_side)
+    engines: list[Engine] = [
+        deno.DenoEngine(size=side_by_side),
+        nodejs.NodeEngine(size=side_by_side, modules=(settings.library, PACKAGES)),
+        snake,
+        python.PythonAlias(snake),
+        php.PhpEngine(size=side_by_side),
+        deno.DenoEngine(typed=True, size=side_by_side),
+    ]
     return {engine.name: engine for engine in engines}
 
 

@@ -41,7 +41,10 @@ def visible_settings(settings: Settings) -> dict[str, JSON]:
 def runtime(runs: ScriptRuns) -> dict[str, JSON]:
     """What runs scripts here, for administrators."""
     facts = {
-        name: {key: _plain(value) for key, value in engine.facts().items()} for name, engine in runs.engines.items()
+        name: {"missing": engine.missing}
+        if engine.missing
+        else {key: _plain(value) for key, value in engine.facts().items()}
+        for name, engine in runs.engines.items()
     }
     engines: JSON = {name: dict(known) for name, known in facts.items()}
     return {"isolation": runs.isolation, "engines": engines}

@@ -55,7 +55,7 @@ async def work_until(
             platform.clock,
             on_report=meter.passing(report),
             signals=Signals(platform.store, platform.clock),
-            languages=[*platform.runs.engines],
+            languages=[name for name, engine in platform.runs.engines.items() if not engine.missing],
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):

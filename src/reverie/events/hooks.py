@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from reverie.errors import ReverieError
+from reverie.errors import LinkedTextMissing, ReverieError
 from reverie.events.changes import request_after, response_after, response_instead
 from reverie.events.event import event_map
 from reverie.events.names import Moment
@@ -42,10 +42,16 @@ def script_of(record: EventScriptRecord) -> Script:
         identifier=record.name,
         language=record.type,
         content=record.content,
+        linked=record.linked,
         config=record.config,
         version=record.version,
         may_modify=record.allow_event_modification,
     )
+
+
+def not_run(record: EventScriptRecord, error: LinkedTextMissing) -> None:
+    """A call goes on without the script whose text is gone, as clients know it from linked scripts."""
+    log.error("script.not_run", script=record.name, error=error.message)
 
 
 class Hooks:
@@ -88,7 +94,11 @@ class Hooks:
             if (record := hook.pre_process) is None:
                 continue
             event = event_map(hook.moment.resource, request, None)
-            outcome = await self._runs.run(script_of(record), event, context)
+            try:
+                outcome = await self._runs.run(script_of(record), event, context)
+            except LinkedTextMissing as error:
+                not_run(record, error)
+                continue
             if record.allow_event_modification:
                 answer = response_instead(outcome) or answer
                 before = event["request"]
@@ -104,6 +114,9 @@ class Hooks:
                 outcome = await self._runs.run(
                     script_of(record), event_map(hook.moment.resource, request, response), context
                 )
+            except LinkedTextMissing as error:
+                not_run(record, error)
+                continue
             except ReverieError as error:
                 response = error.response()
                 continue

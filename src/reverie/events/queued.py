@@ -158,7 +158,7 @@ class Queued:
     async def _language_version(self, language: str) -> str:
         """Asked once for each language: its first child tells."""
         engine = self._runs.engines.get(language)
-        if engine is None:
+        if engine is None or engine.missing:
             return ""
         await engine.start()
         self._languages[language] = str(engine.facts().get("version") or "")

@@ -12,11 +12,12 @@ from urllib.parse import parse_qsl
 import structlog
 
 from reverie.auth.lookups import put_lookups
-from reverie.errors import BadRequest, LeaseLost, ScriptError, ScriptingDisabled, UnknownEngine
+from reverie.errors import BadRequest, EngineMissing, LeaseLost, ScriptError, ScriptingDisabled, UnknownEngine
 from reverie.events.event import RAW, STRUCTURE, platform_map
 from reverie.model import JSON, Context, Request, Response, Script
 from reverie.outgoing import Outgoing, headers_of
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
+from reverie.scripting.library import Library
 from reverie.trace import HEADER, next_span, trace_of
 
 Isolation = Literal["instance", "service", "script", "run"]
@@ -38,6 +39,7 @@ class ScriptRuns:
 
     Args:
         config: what scripts see as ``platform.config``.
+        library: what they may `require`, and their texts that are linked.
         disabled: languages switched off; ``{"all"}`` for every one.
         isolation: which scripts may share a child process.
     """
@@ -48,6 +50,7 @@ class ScriptRuns:
         outgoing: Outgoing,
         scratch: Scratch,
         config: Mapping[str, JSON],
+        library: Library,
         *,
         limits: Limits | None = None,
         disabled: frozenset[str] = frozenset(),
@@ -58,6 +61,7 @@ class ScriptRuns:
         self.isolation = isolation
         self._outgoing = outgoing
         self._scratch = scratch
+        self._library = library
         self._limits = limits or Limits()
         self._disabled = disabled
 
@@ -78,10 +82,12 @@ class ScriptRuns:
             timeout: seconds it may run if not the instance's limit; 0 for no limit.
 
         Raises:
-            ScriptError: and its kinds, see `Engine.run`.
+            ScriptError: and its kinds, see `Engine.run`; UnknownEngine, EngineMissing, LinkedTextMissing: it did not
+                begin.
         """
         engine = self._engine(script.language)
-        text = put_lookups(script.content, context.caller, secrets=True)
+        text = await self._library.linked(script.linked) if script.linked else script.content
+        text = put_lookups(text, context.caller, secrets=True)
         limits = self._limits if timeout is None else replace(self._limits, wall=timeout or float("inf"))
         try:
             outcome = await engine.run(
@@ -89,7 +95,7 @@ class ScriptRuns:
                     script=replace(script, content=text),
                     event=event,
                     platform=platform_map(context.caller, self.config if config is None else config),
-                    host=_Host(script, context, self._outgoing, self._scratch).answer,
+                    host=_Host(script, context, self._outgoing, self._scratch, self._library).answer,
                     limits=limits,
                     domain=self._domain(script),
                     fresh=self.isolation == "run",
@@ -113,9 +119,12 @@ class ScriptRuns:
 
     def _engine(self, language: str) -> Engine:
         self.check(language)
-        if language not in self.engines:
+        engine = self.engines.get(language)
+        if engine is None:
             raise UnknownEngine(language)
-        return self.engines[language]
+        if engine.missing:
+            raise EngineMissing(language, engine.missing)
+        return engine
 
     def _domain(self, script: Script) -> str:
         if self.isolation == "script":
@@ -128,11 +137,14 @@ class ScriptRuns:
 class _Host:
     """What one run may ask of the platform."""
 
-    def __init__(self, script: Script, context: Context, outgoing: Outgoing, scratch: Scratch) -> None:
+    def __init__(
+        self, script: Script, context: Context, outgoing: Outgoing, scratch: Scratch, library: Library
+    ) -> None:
         self._script = script
         self._context = context
         self._outgoing = outgoing
         self._scratch = scratch
+        self._library = library
 
     async def answer(self, op: str, args: dict[str, JSON]) -> JSON:
         if op.startswith("store."):
@@ -143,6 +155,9 @@ class _Host:
         if op == "store.set":
             await self._scratch.set(self._script.identifier, str(args.get("key")), args.get("value"))
             return None
+        if op == "require":
+            asked_by, known = str(args.get("from") or ""), str(args.get("known") or "")
+            return await self._library.module(str(args.get("name")), asked_by, known)
         return await self._api(args)
 
     async def _api(self, args: dict[str, JSON]) -> JSON:

@@ -20,7 +20,7 @@ from reverie.model import JSON
 from reverie.scripting import wire
 from reverie.scripting.engine import Outcome, Run
 from reverie.scripting.outcome import outcome_of, script_error
-from reverie.scripting.program import Program, launch, resident
+from reverie.scripting.program import Program, launch, littered, resident
 
 _TICK: Final = 0.1  # seconds between looks at a long run's clock and memory
 _GRACE: Final = 0.25  # seconds from a closed pipe to the end of its process, before it is killed
@@ -194,6 +194,10 @@ class Child(asyncio.Protocol):
             return os.getsid(pid) == self.pid
         except (ProcessLookupError, OverflowError):
             return False
+
+    def littered(self) -> bool:
+        """Whether scripts left files in its folder, which the next run would find."""
+        return littered(self._folder, self._program)
 
     async def gone(self) -> None:
         """Wait until the process has ended."""

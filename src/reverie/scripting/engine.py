@@ -39,8 +39,8 @@ class Run:
         platform: ``session`` and ``config`` of the script's ``platform``.
         host: answers what the script asks of the platform: ``host("api", {"verb", "path", "payload", "options"})``
             gives the result map ``{"status_code", "content", "content_type", "format", "headers"}``,
-            ``host("store.get", {"key", "default"})`` a value, ``host("store.set", {"key", "value"})`` None. It never
-            raises ReverieError.
+            ``host("store.get", {"key", "default"})`` a value, ``host("store.set", {"key", "value"})`` None,
+            ``host("require", {"name", "from", "known"})`` what `Library.module` says. It never raises ReverieError.
         domain: scripts of one domain may share a child; another domain gets another child.
         fresh: True for a process of its own, ended after the run.
         depth: how many runs wait for this one, one inside the other. The pool's size counts at each depth apart, so a
@@ -81,12 +81,14 @@ class Engine(Protocol):
         name: as in ``script.language`` and ``system/script_type``.
         label, description: for people.
         sandboxed: the language runtime itself denies every way out.
+        missing: a sentence: why this machine cannot run it; ``""`` if it can.
     """
 
     name: str
     label: str
     description: str
     sandboxed: bool
+    missing: str
 
     async def start(self) -> None:
         """Warm up; returns when the first child is ready or has failed to start, however often it is called."""

@@ -24,12 +24,13 @@ class Pool:
     Args:
         size: most runs at one time, at each depth of nesting; more wait. A run waits only for others of its depth, and
             those only for deeper ones, so it is its turn some day; the depth is bounded by who calls.
-        recycle: runs after which a child is replaced.
+        recycle: runs after which a child is replaced; it is, too, when a script left files in its folder.
+        missing: a sentence: why there is no program.
     """
 
     def __init__(self, program: Program | None, *, missing: str = "", size: int = 2, recycle: int = 1000) -> None:
         self._program = program
-        self._missing = missing
+        self.missing = "" if program is not None else missing
         self._size = size
         self._recycle = recycle
         self._places: dict[int, asyncio.Semaphore] = {}
@@ -113,7 +114,7 @@ class Pool:
         return None
 
     def _put_back(self, child: Child, run: Run) -> None:
-        if not child.alive or self._closed or run.fresh or child.runs >= self._recycle:
+        if not child.alive or self._closed or run.fresh or child.runs >= self._recycle or child.littered():
             if child.alive:
                 child.kill()
             if not self._spares:
@@ -125,7 +126,7 @@ class Pool:
 
     async def _spawn(self, memory: int) -> Child:
         if self._program is None:
-            raise ScriptError(self._missing)
+            raise ScriptError(self.missing)
         child = await Child.spawn(self._program, memory=memory)
         if self._closed:
             child.kill()

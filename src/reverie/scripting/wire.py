@@ -9,7 +9,7 @@
 |---|---|---|
 | ready | version | it can take a run |
 | started | pid | a process of its own took the run (python); that process is watched |
-| call | id, op, args | ask the platform; ids are the child's, several may be open |
+| call | id, op, args | ask the platform, or for a module; ids are the child's, several may be open |
 | log | text | the script printed |
 | result | event, returned | the script ended; `returned` is absent if it returned nothing |
 | error | kind, message, code, status_code, line | the script threw, or does not compile |

@@ -77,11 +77,17 @@ class ExtraRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventScriptRecord:
-    """An event script as stored; `config` decoded to a map whichever way it was sent."""
+    """An event script as stored.
+
+    Attributes:
+        linked: its ``storage_path``.
+        config: decoded to a map, whichever way it was sent.
+    """
 
     name: str
     type: str
     content: str
+    linked: str
     config: Mapping[str, JSON]
     is_active: bool
     allow_event_modification: bool

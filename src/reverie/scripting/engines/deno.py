@@ -62,6 +62,7 @@ class DenoEngine(Pool):
             place="stdio",
             prints=False,
             overhead=192,
+            writes=False,
         )
         missing = "Deno is not installed for this machine."
         super().__init__(program if path else None, missing=missing, size=size, recycle=recycle)

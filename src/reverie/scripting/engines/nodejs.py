@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -30,24 +31,26 @@ class NodeEngine(Pool):
     """Every run in a fresh context; the process is the wall.
 
     Args:
-        modules: folder in whose ``node_modules`` scripts find packages.
+        modules: folders in whose ``node_modules`` scripts find packages, the first that has one wins; they need not
+            exist yet.
     """
 
-    def __init__(self, *, size: int = 2, recycle: int = 1000, modules: Path | None = None) -> None:
+    def __init__(self, *, size: int = 2, recycle: int = 1000, modules: Sequence[Path] = ()) -> None:
         self.name = "nodejs"
         self.label = "Node.js"
         self.description = "Server-side JavaScript handler using the Node.js engine."
         self.sandboxed = False
         path = binary()
-        folder = [str(modules)] if modules else []
         program = Program(
             path=path,
-            arguments=lambda memory, runner: [f"--max-old-space-size={memory}", runner, *folder],
+            arguments=lambda memory, runner: [f"--max-old-space-size={memory}", runner],
             runner="runner.cjs",
+            beside=("marks.cjs",),
             place="third",
             prints=True,
             overhead=192,
-            reads=tuple(folder),
+            reads=tuple(str(folder) for folder in modules),
+            walled=("--preserve-symlinks",),  # whoever asks for the real path of a walled folder is refused
         )
         missing = "Node.js is not installed on this machine."
         super().__init__(program if path else None, missing=missing, size=size, recycle=recycle)

@@ -36,6 +36,7 @@ class PythonAlias:
         self.label = "Python"
         self.description = "Script handler using native Python; the same as python3."
         self.sandboxed = False
+        self.missing = engine.missing
         self._engine = engine
 
     async def start(self) -> None:

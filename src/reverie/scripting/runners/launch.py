@@ -7,8 +7,9 @@ Every step must succeed: what cannot be locked in does not run.
 
 SPEC: ``parent`` process id; ``user`` to become, or null; ``folder`` to live in; ``wire`` descriptor of the pipe;
 ``place`` where the pipe goes: ``stdio`` (descriptors 0 and 1) or ``third`` (3); ``program`` a path or null;
-``arguments``; ``runner`` path of the Python runner; ``reads`` more paths that it may read; ``environment``; ``limits``
-by name, such as ``{"nofile": 256}``.
+``arguments``; ``runner`` path of the Python runner; ``reads`` more paths that it may read; ``folders`` those that the
+user could not reach by name, with the descriptors to hand on; ``environment``; ``limits`` by name, such as
+``{"nofile": 256}``.
 """
 
 import contextlib
@@ -42,7 +43,9 @@ def main(spec):
     rules = landlock([*spec["reads"], *library, *([spec["program"]] if program is not None else [])], spec["folder"])
     os.umask(0o077)
     os.chdir(spec["folder"])
-    place(spec["wire"], spec["place"], [program, rules])
+    for path, number in spec["folders"].items():
+        hand_on(path, number)
+    place(spec["wire"], spec["place"], [program, rules, *spec["folders"].values()])
     drop(spec["user"])
     end_with(spec["parent"])  # a change of user had cleared it
     check(libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
@@ -95,6 +98,13 @@ def high(descriptor):
     moved = fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 100)
     os.close(descriptor)
     return moved
+
+
+def hand_on(path, number):
+    """Open a folder under that descriptor, to be walked by it whoever we become."""
+    low = os.open(path, os.O_PATH)
+    os.dup2(low, number)
+    os.close(low)
 
 
 def load(path):

@@ -4,11 +4,14 @@
 "use strict";
 const vm = require("node:vm");
 const net = require("node:net");
+const { promisify } = require("node:util");
 const path = require("node:path");
-const { createRequire } = require("node:module");
+const { createRequire, isBuiltin } = require("node:module");
+const { watch, isMarked, children } = require("./marks.cjs");
 
 const home = process.cwd();
-const folder = process.argv[2] || home; // where `require` looks for packages
+const folders = process.argv.length > 2 ? process.argv.slice(2) : [home]; // where `require` looks for packages
+const folder = folders[0];
 const environment = { ...process.env };
 const exit = process.exit.bind(process);
 const KEPT = 200; // compiled scripts
@@ -50,6 +53,33 @@ const bare = new Set(vm.runInNewContext("Object.getOwnPropertyNames(globalThis)"
 const additions = Object.getOwnPropertyNames(globalThis).filter((name) => !bare.has(name) && name !== "global");
 additions.push("Uint8Array", "ArrayBuffer", "console", "WebAssembly"); // Buffer's own family, for `instanceof`
 
+// `require` of a script: the packages of the first folder that has them, and what Node brings along, which is watched.
+const { cache } = require;
+
+function requiring() {
+  let loaders = null; // of this run, as each keeps what it has loaded
+  const found = (name, options) => {
+    let first;
+    loaders ??= folders.map((one) => createRequire(path.join(one, "script.js")));
+    for (const loader of loaders) {
+      try {
+        return [loader, loader.resolve(name, options)];
+      } catch (error) {
+        if (error.code !== "MODULE_NOT_FOUND") throw error;
+        first ??= error;
+      }
+    }
+    first.message = first.message.split("\n")[0]; // without the stack of places, which are ours
+    throw first;
+  };
+  const load = (name) => {
+    const exported = found(name)[0](name);
+    if (isBuiltin(name)) watch(exported, 2);
+    return exported;
+  };
+  return Object.assign(load, { resolve: (name, options) => found(name, options)[1], cache, main: undefined });
+}
+
 function freshContext() {
   const context = vm.createContext({});
   for (const name of additions) {
@@ -62,16 +92,25 @@ function freshContext() {
       enumerable: false,
     });
   }
-  const module = { exports: {} };
-  const file = path.join(folder, "script.js");
-  const given = { require: createRequire(file), module, exports: module.exports, __filename: file, __dirname: folder };
+  // Timers of a run end with it, also those that nothing waits for.
+  const timers = [];
+  for (const name of ["setTimeout", "setInterval"]) {
+    const noting = (...details) => {
+      timers.push(globalThis[name](...details));
+      return timers.at(-1);
+    };
+    noting[promisify.custom] = globalThis[name][promisify.custom];
+    Object.defineProperty(context, name, { value: noting, writable: true, configurable: true });
+  }
+  const [module, file] = [{ exports: {} }, path.join(folder, "script.js")];
+  const given = { require: requiring(), module, exports: module.exports, __filename: file, __dirname: folder };
   for (const name of Object.keys(given)) {
     Object.defineProperty(context, name, { value: given[name], writable: true, configurable: true });
   }
   const { global, parse, stringify } = vm.runInContext(
     "({ global: globalThis, parse: JSON.parse, stringify: JSON.stringify })", context);
   Object.defineProperty(context, "global", { value: global, writable: true, configurable: true });
-  return { context, parse, stringify };
+  return { context, parse, stringify, timers };
 }
 
 // JSON text that UTF-8 can carry: half of a surrogate pair has no place in it.
@@ -126,7 +165,8 @@ function compile(text) {
 }
 
 class Run {
-  constructor(text, { context, parse, stringify }) {
+  constructor(text, { context, parse, stringify, timers }) {
+    this.timers = timers;
     this.parse = parse;
     this.stringify = stringify;
     this.context = context;
@@ -269,15 +309,17 @@ function begin(text) {
 }
 
 function finish(text) {
+  for (const timer of run.timers) clearTimeout(timer);
   run = null;
-  const busy = process.getActiveResourcesInfo().length > quiet; // timers, servers ... that would outlive the script
+  const busy = process.getActiveResourcesInfo().length > quiet; // servers, sockets ... that would outlive the script
   pipe.ref();
   send(text);
-  if (busy) {
+  tidy();
+  if (busy || isMarked()) {
+    for (const pid of children()) try { process.kill(pid, "SIGKILL"); } catch { /* it has just ended */ }
     pipe.end();
     exit(0);
   }
-  tidy();
   ready = freshContext();
 }
 
@@ -287,6 +329,7 @@ function tidy() {
   Object.assign(process.env, environment);
   process.exitCode = undefined;
   process.chdir(home);
+  for (const file of Object.keys(cache)) delete cache[file]; // the next run has packages of its own
   for (const name of process.eventNames()) if (!(name in handlers)) process.removeAllListeners(name);
   for (const name of Object.keys(handlers)) listen(name);
 }
@@ -316,6 +359,7 @@ for (const stream of [process.stdout, process.stderr]) {
 for (const name of Object.keys(handlers)) listen(name);
 ready = freshContext();
 setImmediate(() => {
+  for (const one of [globalThis, Buffer, process]) watch(one, 2);
   pipe.unref();
   quiet = process.getActiveResourcesInfo().length;
   pipe.ref();

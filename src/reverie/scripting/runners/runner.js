@@ -1,12 +1,14 @@
 // Runs v8js and, when told so, typescript scripts: every run in a fresh realm, over frames on stdin and stdout (see wire.py).
-// Started with every permission denied. Only text crosses into a realm: `realm` below is compiled inside it, and the one
-// function of ours that it gets stays in its closure. So no object of this file's world can be reached by a script.
+// Started with every permission denied. Only text crosses into a realm: `realm` below is compiled inside it, and the
+// functions of ours that it gets stay in its closure. So no object of this file's world can be reached by a script.
 import vm from "node:vm";
 import { stripTypeScriptTypes } from "node:module";
 import { setImmediate } from "node:timers";
 
-// Compiled and called inside the realm. `exchange(text)` sends a frame and gives the answer, for a call.
-function realm(exchange) {
+// Compiled and called inside the realm. `exchange(text)` sends a frame and gives the answer, for a call. `find(name, from)`
+// gives "=" and the path of a module, or "!" and why there is none; `compiled(path)` that module as a function made in
+// the realm, or "!" and what is wrong with its text.
+function realm(exchange, find, compiled) {
   "use strict";
   const { parse, stringify } = JSON;
   const { apply } = Reflect;
@@ -97,6 +99,41 @@ function realm(exchange) {
       ask("store.set", { __proto__: null, key: text(key), value: value === undefined ? null : value });
     },
   };
+  const modules = { __proto__: null };
+
+  // What the runner throws is of its own world; it stays here.
+  function found(search, name, from) {
+    try {
+      return search(name, from);
+    } catch {
+      throw new Failure("No module can be had any more.");
+    }
+  }
+
+  function told(answer) {
+    if (typeof answer === "string" && answer[0] === "!") throw new Failure(apply(slice, answer, [1]));
+    return answer;
+  }
+
+  // `require` as the module at a path has it, which finds `./other.js` beside itself; "" is the script.
+  function requiring(from) {
+    return (name) => {
+      const path = apply(slice, told(found(find, text(name), from)), [1]);
+      let module = modules[path];
+      if (module === undefined) {
+        const body = told(found(compiled, path));
+        module = modules[path] = { exports: {} };
+        try {
+          apply(body, module.exports, [module.exports, requiring(path), module]);
+        } catch (thrown) {
+          delete modules[path];
+          throw thrown;
+        }
+      }
+      return module.exports;
+    };
+  }
+
   const say = (...values) => log(shown(values));
   const globals = {
     console: { log: say, info: say, warn: say, error: say, debug: say, dir: say, trace: say },
@@ -104,9 +141,7 @@ function realm(exchange) {
     var_dump: (...values) => {
       for (let i = 0; i < values.length; i += 1) log(show(values[i], 2));
     },
-    require: (name) => {
-      throw new Failure(`require('${text(name)}'): v8js scripts have no modules here.`);
-    },
+    require: requiring(""),
   };
   for (const name in globals) {
     defineProperty(globalThis, name, { value: globals[name], writable: true, configurable: true, enumerable: false });
@@ -185,6 +220,8 @@ const LARGEST = 64 << 20; // bytes of a message
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const compiled = new Map();
+const found = new Map(); // what `require` asked for, and got
+const modules = new Map(); // the same by path
 const TYPED = Deno.args.includes("typescript");
 let current = null;
 
@@ -217,15 +254,46 @@ function receive() {
 function freshRealm() {
   const context = vm.createContext(vm.constants.DONT_CONTEXTIFY, { microtaskMode: "afterEvaluate" });
   const self = { context, alive: true, talking: false, inside: null };
-  self.inside = REALM.runInContext(context)((text) => {
+  function exchange(text) {
     if (!self.alive || self.talking || typeof text !== "string") throw new Error("over");
     self.talking = true; // stays so if the stack ends in the middle of a frame
     send(text);
     const answer = text.startsWith('{"type":"call"') ? receive() : "";
     self.talking = false;
     return answer;
+  }
+  function find(name, from) {
+    const asked = JSON.stringify([name, from]);
+    const args = { name: name.toWellFormed(), from, known: found.get(asked)?.version ?? "" };
+    const { path, version, text, error } = JSON.parse(
+      exchange(JSON.stringify({ type: "call", id: 0, op: "require", args }))).value;
+    if (error !== undefined) return "!" + error;
+    if (text !== null) found.set(asked, { path, version, text, script: null });
+    modules.set(path, found.get(asked));
+    return "=" + path;
+  }
+  self.inside = REALM.runInContext(context)(exchange, find, (path) => {
+    const script = moduleOf(path);
+    return typeof script === "string" ? script : script.runInContext(context);
   });
   return self;
+}
+
+// A file of the library as a function of the realm that runs it, compiled once; "!" and why not.
+function moduleOf(path) {
+  const one = modules.get(path);
+  if (one.script !== null) return one.script;
+  // No name here may end in what `described` and `compile` look for.
+  const filename = `library(${path})`;
+  try {
+    let text = one.text;
+    if (path.endsWith(".ts")) text = stripTypeScriptTypes(text, { mode: "transform" });
+    if (path.endsWith(".json")) text = `module.exports = ${JSON.stringify(JSON.parse(text))};`;
+    one.script = new vm.Script(`(function (exports, require, module) {${text}\n})`, { filename });
+    return one.script;
+  } catch (error) {
+    return `!${path}: ${error.name}: ${String(error.message).split("\n")[0]}`;
+  }
 }
 
 // The script as a function, compiled once for all runs of the same text.

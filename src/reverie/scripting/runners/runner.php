@@ -97,11 +97,16 @@ namespace Reverie {
             return $was == new \stdClass() ? $was : new \stdClass();
         }
         if (is_array($value) && (is_array($was) || $was instanceof \stdClass)) {
+            // {"0": ..} is as little a list as it was.
+            $numbered = $was instanceof \stdClass && array_is_list((array) $was) && (array) $was !== [];
             $was = (array) $was;
             foreach ($value as $name => $item) {
                 if (is_array($item) && array_key_exists($name, $was)) {
                     $value[$name] = as_it_was($item, $was[$name]);
                 }
+            }
+            if ($numbered && array_is_list($value)) {
+                return (object) $value;
             }
         }
         return $value;

@@ -13,7 +13,7 @@ from reverie.services.system.batch import client_error, record_of
 from reverie.services.system.fields import STAMPS, Field, accept, is_storable, stored
 from reverie.services.system.records import Records
 from reverie.services.system.relations import Row
-from reverie.services.system.scripting import check_queue_options, refuse_disabled
+from reverie.services.system.scripting import check_linked, check_queue_options, refuse_disabled
 from reverie.store import tables
 from reverie.store.store import Store
 
@@ -85,6 +85,7 @@ class EventScripts(Records):
         language = values.get("type", row["type"] if row is not None and isinstance(row["type"], str) else None)
         refuse_disabled(self.disabled, language if isinstance(language, str) else None)
         check_queue_options(values.get("config"))
+        check_linked(values)
         columns = stored(self.fields, values)
         if row is None:
             columns["lower_name"] = str(values["name"]).lower()

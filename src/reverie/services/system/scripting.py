@@ -1,4 +1,4 @@
-"""What event scripts and script services check the same way: languages that are switched off, and queue options."""
+"""What event scripts and script services check the same way: languages switched off, queue options, linked texts."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from reverie.errors import ScriptingDisabled
+from reverie.errors import BadRequest, ScriptingDisabled
 from reverie.events.identity import SETTING, check_policy
 from reverie.jobs.connections import check_delay
 from reverie.model import JSON
+from reverie.scripting.library import check_link
 
 _DELAYS: Final = frozenset({"delay", "queued_delay"})
 
@@ -29,6 +30,14 @@ def check_queue_options(config: JSON) -> None:
             check_delay(value)
         elif name.lower() == SETTING:
             check_policy(value)
+
+
+def check_linked(values: Mapping[str, JSON]) -> None:
+    """Raise BadRequest when the text of a script is linked to what is not there, or to a path that is none."""
+    scm = {name: values.get(name) for name in ("scm_repository", "scm_reference")}
+    wrong = check_link(values.get("storage_service_id"), values.get("storage_path"), scm)
+    if wrong is not None:
+        raise BadRequest(wrong)
 
 
 def _options(config: JSON) -> Mapping[str, JSON]:

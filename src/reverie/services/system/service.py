@@ -12,7 +12,7 @@ from reverie.model import JSON, Context, Request
 from reverie.services.system.fields import ID, MASK, STAMPS, Field, Invalid, accept, convert, shown, stored
 from reverie.services.system.records import Records
 from reverie.services.system.relations import Relation, Row
-from reverie.services.system.scripting import check_queue_options, refuse_disabled
+from reverie.services.system.scripting import check_linked, check_queue_options, refuse_disabled
 from reverie.services.system.service_doc import ServiceDoc
 from reverie.services.system.service_type import ConfigField, ServiceType
 from reverie.store import tables
@@ -116,6 +116,7 @@ class Services(Records):
             raise Invalid({"config": " ".join(mistakes)})
         if kind.is_script:
             check_queue_options(settings.get("config"))
+            check_linked(settings)
         return settings
 
     def guard_delete(self, row: Row, context: Context) -> None:
