@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Final
 
 from reverie.app.drivers import job_queue, script_engines, sql_dialects, sql_type
 from reverie.app.seen import StoredScratch, runtime, visible_settings
+from reverie.app.warming import keep_warm
 from reverie.auth.gate import Auth
 from reverie.clock import Clock, SystemClock
 from reverie.config import Settings
@@ -25,7 +26,6 @@ from reverie.jobs.watching import JobWatch
 from reverie.model import Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
-from reverie.scripting.engine import Engine
 from reverie.sealing import Sealer, sealer_for
 from reverie.services.api_docs import ApiDocs
 from reverie.services.promise import Promises
@@ -94,7 +94,7 @@ async def build(
         await platform.look_for_administrator()
         tasks = [asyncio.create_task(_keep_looking(platform))]
         if scripts:
-            tasks.append(asyncio.create_task(_warm_up(engines.values())))
+            tasks.append(asyncio.create_task(keep_warm(engines, memory, clock)))
         try:
             yield platform
         finally:
@@ -116,12 +116,6 @@ async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
         yield Store(database, sealer_of(settings), clock)
     finally:
         await database.close()
-
-
-async def _warm_up(engines: Iterable[Engine]) -> None:
-    """One after the other: all at once they would keep the first calls waiting for a processor."""
-    for engine in engines:
-        await engine.start()
 
 
 async def _keep_looking(platform: Platform) -> None:
