@@ -15,16 +15,18 @@
     ├── NotSupported 501                    names what is missing
     ├── Unavailable 503                     may carry Retry-After
     │   ├── StoreUnavailable
-    │   └── QueueUnavailable
+    │   ├── QueueUnavailable
+    │   └── ScriptsBusy                     too many runs wait for a place
     ├── UnknownConnection 500               a queue connection that nobody configured
     ├── LeaseLost 409                       a worker settles a job that is no longer its own, or its script calls on
     ├── SettingsError                       every mistake in the settings, at once; ends the start with exit 2
     └── ScriptError 500 or the script's own the script said no, or could not run
         ├── UnknownEngine                   no such language on this host
         ├── ScriptingDisabled 503
+        ├── CannotIsolate 503               this host cannot lock scripts in as it was told to
         ├── ScriptTimeout
         ├── ScriptCrashed                   the child ended without an answer
-        └── ScriptLimit                     output, memory or calls beyond the limit
+        └── ScriptLimit                     processor time, memory, output or calls beyond the limit
 
 The message is for the client and says what to do; the cause stays in ``__cause__`` for the log.
 Wire shape of an error: docs/reference/errors.md.
@@ -146,6 +148,16 @@ class QueueUnavailable(Unavailable):
     """The queue cannot be reached; nothing was taken and nothing was stored."""
 
 
+class ScriptsBusy(Unavailable):
+    """Too many runs wait for a place, or this one waited too long; nothing of the script was run."""
+
+    def __init__(self, *, retry_after: int) -> None:
+        super().__init__(
+            f"All places for scripts are taken, so this one was not run. Try again in {retry_after} s.",
+            headers={"Retry-After": str(retry_after)},
+        )
+
+
 class UnknownConnection(ReverieError):
     bare = True
 
@@ -215,6 +227,19 @@ class ScriptingDisabled(ScriptError):
         super().__init__(f"{what} for this instance.", status=503)
 
 
+class CannotIsolate(ScriptError):
+    """Scripts are to be held in a way that this host cannot; they do not run in a weaker one."""
+
+    status = 503
+
+    def __init__(self, language: str, why: str) -> None:
+        super().__init__(
+            f"Scripts in {language} do not run on this machine: {why}. REVERIE_SCRIPT_SANDBOX=weak runs them"
+            " all the same; docs/reference/sandbox.md says what that means.",
+            status=self.status,
+        )
+
+
 class ScriptTimeout(ScriptError):
     """The script ran longer than it may; its child was killed."""
 
@@ -227,4 +252,4 @@ class ScriptCrashed(ScriptError):
 
 
 class ScriptLimit(ScriptError):
-    """The script used more output, memory or calls than it may."""
+    """The script used more processor time, memory, output, calls or processes than it may."""

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import Final
 
 from reverie.app.drivers import job_queue, script_engines, sql_dialects, sql_type
-from reverie.app.seen import StoredScratch, runtime, visible_settings
+from reverie.app.seen import StoredScratch, allowance, runtime, visible_settings
 from reverie.app.warming import keep_warm
 from reverie.auth.gate import Auth
 from reverie.clock import Clock, SystemClock
@@ -73,7 +73,7 @@ async def build(
         memory = Memory(store, look_every=OTHERS_SEEN_WITHIN)
         auth = Auth(memory, store)
         stack.push_async_callback(auth.close)
-        engines = script_engines(side_by_side)
+        engines = script_engines(settings, side_by_side)
         for engine in engines.values():
             stack.push_async_callback(engine.close)
         outgoing = Outgoing(settings.script_egress)
@@ -84,7 +84,8 @@ async def build(
             StoredScratch(store),
             visible_settings(settings),
             disabled=frozenset(settings.scripting_disable),
-            isolation=settings.script_isolation,
+            allowance=allowance(settings),
+            sockets=settings.script_sockets == "open",
         )
         platform = _wire(settings, clock, store, memory, auth, runs)
         stack.push_async_callback(platform.queue.close)
@@ -183,7 +184,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             script_types=script_types,
             find_service=registry.find,
             flush=registry.flush,
-            facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs), platform={}),
+            facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs, settings), platform={}),
             disabled=settings.scripting_disable,
             extra=queue_resources(store, queue, queued.open, clock),
         )

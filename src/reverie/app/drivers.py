@@ -16,6 +16,7 @@ from reverie.jobs.queue import Queue
 from reverie.jobs.transport import Broker, Transport
 from reverie.model import JSON
 from reverie.scripting.engine import Engine
+from reverie.scripting.walls import Rules
 from reverie.services.sql.dialect import Dialect
 from reverie.services.system.service_type import ConfigField, ServiceType
 from reverie.store.store import Store
@@ -24,22 +25,29 @@ if TYPE_CHECKING:
     from reverie.postgresql.database import PostgresqlDatabase
 
 
-def script_engines(side_by_side: int) -> dict[str, Engine]:
+def script_engines(settings: Settings, side_by_side: int) -> dict[str, Engine]:
     """The languages that this host can run, by name, in the order in which they are warmed up."""
     from reverie.scripting.engines import deno, nodejs, php, python
 
+    rules = Rules(
+        memory=settings.script_memory,
+        sockets=settings.script_sockets == "open",
+        required=settings.script_sandbox == "full",
+        patience=settings.script_wait,
+    )
+    recycle = settings.script_recycle
     engines: list[Engine] = []
     if deno.available():
-        engines.append(deno.DenoEngine(size=side_by_side))
+        engines.append(deno.DenoEngine(size=side_by_side, recycle=recycle, rules=rules))
     if nodejs.available():
-        engines.append(nodejs.NodeEngine(size=side_by_side))
+        engines.append(nodejs.NodeEngine(size=side_by_side, recycle=recycle, rules=rules))
     if python.available():
-        snake = python.PythonEngine(size=side_by_side)
+        snake = python.PythonEngine(size=side_by_side, recycle=recycle, rules=rules)
         engines += [snake, python.PythonAlias(snake)]
     if php.available():
-        engines.append(php.PhpEngine(size=side_by_side))
+        engines.append(php.PhpEngine(size=side_by_side, recycle=recycle, rules=rules))
     if deno.available():
-        engines.append(deno.DenoEngine(typed=True, size=side_by_side))
+        engines.append(deno.DenoEngine(typed=True, size=side_by_side, recycle=recycle, rules=rules))
     return {engine.name: engine for engine in engines}
 
 

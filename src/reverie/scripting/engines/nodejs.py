@@ -6,8 +6,9 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from reverie.scripting.pool import Pool
+from reverie.scripting.pool import RULES, Pool
 from reverie.scripting.program import Program
+from reverie.scripting.walls import Rules
 
 
 def binary() -> str | None:
@@ -33,7 +34,9 @@ class NodeEngine(Pool):
         modules: folder in whose ``node_modules`` scripts find packages.
     """
 
-    def __init__(self, *, size: int = 2, recycle: int = 1000, modules: Path | None = None) -> None:
+    def __init__(
+        self, *, size: int = 2, recycle: int = 1000, rules: Rules = RULES, modules: Path | None = None
+    ) -> None:
         self.name = "nodejs"
         self.label = "Node.js"
         self.description = "Server-side JavaScript handler using the Node.js engine."
@@ -50,4 +53,4 @@ class NodeEngine(Pool):
             reads=tuple(folder),
         )
         missing = "Node.js is not installed on this machine."
-        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle)
+        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle, rules=rules)
