@@ -94,6 +94,7 @@ def run_of(
     host: Host | None = None,
     limits: Limits | None = None,
     domain: str = "",
+    owner: str = "",
     fresh: bool = False,
 ) -> Run:
     content = text if isinstance(text, str) else text[engine.name]
@@ -104,6 +105,7 @@ def run_of(
         host=host or Platform(),
         limits=limits or Limits(wall=20),
         domain=domain,
+        owner=owner,
         fresh=fresh,
     )
 

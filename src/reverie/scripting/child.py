@@ -126,7 +126,7 @@ class Child(asyncio.Protocol):
         if not self.alive or self._transport is None:
             raise NotStarted
         used = processor_time(self.pid)
-        self._turn = turn = Turn(run, done, watched=self.pid, began=loop.time(), used=used)
+        self._turn = turn = Turn(run, done, began=loop.time(), used=used)
         self.runs += 1
         self._transport.write(frame)
         self._timer = loop.call_later(min(_TICK, run.limits.wall), self._tick)
@@ -188,13 +188,6 @@ class Child(asyncio.Protocol):
         for group in {self.pid, self._group} - {0}:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
-
-    def _is_ours(self, pid: int) -> bool:
-        """True for a process of this child's session."""
-        try:
-            return os.getsid(pid) == self.pid
-        except (ProcessLookupError, OverflowError):
-            return False
 
     async def gone(self) -> None:
         """Wait until the process has ended."""
@@ -282,8 +275,8 @@ class Child(asyncio.Protocol):
             case wire.Failure():
                 self._over(turn)
                 turn.done.set_exception(script_error(message, turn.run, turn.text()))
-            case wire.Started(pid=pid) if not turn.started and self._is_ours(pid):
-                turn.watched = self._group = pid  # the first message only: later ones may be the script's
+            case wire.Started(pid=pid) if not turn.started and self._program.forks:
+                self._group = pid  # the first message only: later ones may be the script's
             case wire.Ended(code=code):
                 if turn.started:
                     self._logs.read()

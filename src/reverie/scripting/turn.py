@@ -20,7 +20,6 @@ class Turn:
     """A run while it is on.
 
     Attributes:
-        watched: the process that runs the script: the child, or one that it made for the run.
         used: processor seconds that the child had used before.
         ending: why we ended it.
     """
@@ -37,15 +36,11 @@ class Turn:
         "started",
         "tasks",
         "used",
-        "watched",
     )
 
-    def __init__(
-        self, run: Run, done: asyncio.Future[Outcome], *, watched: int, began: float, used: float = 0.0
-    ) -> None:
+    def __init__(self, run: Run, done: asyncio.Future[Outcome], *, began: float, used: float = 0.0) -> None:
         self.run = run
         self.done = done
-        self.watched = watched
         self.began = began
         self.used = used
         self.calls = 0
