@@ -39,7 +39,10 @@ ATTEMPTS: Final[list[Attempt]] = [
         "foreach ($t['siblings'] as $p) { if (fopen(\"/proc/$p/mem\", 'r+')) { return $p; } }",
     ),
     Attempt("map of the instance's memory", "return file_get_contents(\"/proc/{$t['host']}/maps\");"),
-    Attempt("descriptors of the instance", "return scandir(\"/proc/{$t['host']}/fd\");"),
+    Attempt(
+        "descriptors of the instance",
+        "foreach (scandir(\"/proc/{$t['host']}/fd\") ?: [] as $d) { if (ctype_digit($d) && readlink(\"/proc/{$t['host']}/fd/$d\")) { return $d; } }",
+    ),
     Attempt(
         "an inherited descriptor",
         "for ($d = 4; $d < 200; $d++) { $f = fopen(\"php://fd/$d\", 'r'); if ($f && stream_set_blocking($f, false) && strpos((string) fread($f, 4096), $t['canary']) !== false) { return $d; } }",

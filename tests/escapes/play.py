@@ -76,7 +76,10 @@ class _Play:
             pass  # it ended its own process
         if attempt.find is None:
             return got
-        await asyncio.sleep(0.02)  # what is ended has a moment to be gone
+        for _ in range(25):  # what is ended has a moment to be gone
+            await asyncio.sleep(0.02)
+            if not self.aims.has_leftovers():
+                break
         try:
             later = await self.run(OTHERS[attempt.by], script(self.language, [attempt.find]), secret="hush", wall=3)
         except ReverieError as error:

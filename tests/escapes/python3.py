@@ -38,7 +38,10 @@ ATTEMPTS: Final[list[Attempt]] = [
     kernel("tracing of the instance", "libc.ptrace(16, t['host'], 0, 0)"),
     kernel("tracing of another script's process", "max(libc.ptrace(16, p, 0, 0) for p in t['siblings'])"),
     Attempt("map of the instance's memory", "return open(f\"/proc/{t['host']}/maps\").read()"),
-    Attempt("descriptors of the instance", "import os\nreturn os.listdir(f\"/proc/{t['host']}/fd\")"),
+    Attempt(
+        "descriptors of the instance",
+        "import os\nfor d in os.listdir(f\"/proc/{t['host']}/fd\"):\n    try:\n        return os.readlink(f\"/proc/{t['host']}/fd/{d}\")\n    except OSError:\n        pass",
+    ),
     kernel("a descriptor of another process", "libc.syscall(438, libc.syscall(434, t['bystander'], 0), 0, 0)"),
     Attempt(
         "an inherited descriptor",

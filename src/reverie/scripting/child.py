@@ -185,7 +185,12 @@ class Child(asyncio.Protocol):
 
     def _kill_groups(self) -> None:
         """Nobody can leave them (see seccomp.py), so this reaches everyone."""
-        for group in {self.pid, self._group} - {0}:
+        for group in (self.pid, self._group):
+            self._kill(group)
+
+    @staticmethod
+    def _kill(group: int) -> None:
+        if group:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(group, signal.SIGKILL)
 
@@ -240,6 +245,7 @@ class Child(asyncio.Protocol):
 
     def _conclude(self) -> None:
         """The process ended and its pipe is empty: a run that is still on has no other end."""
+        self._kill(self._group)  # which we may have heard of only now
         self._gone.set_result(None)
         turn = self._turn
         if turn is None or turn.done.done():
