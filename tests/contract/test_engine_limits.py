@@ -149,3 +149,17 @@ async def test_a_process_stopped_by_its_script_does_not_stop_the_engine(engine: 
         await play(engine, text, limits=Limits(wall=1))
 
     await still_works(engine)
+
+
+async def test_a_child_that_has_grown_is_replaced() -> None:
+    need("nodejs")
+    engine = make("nodejs", size=1, rules=Rules(growth=24))
+    await engine.start()
+    first = set(pids(engine))
+    hoard = "process.hoard = (process.hoard || []).concat(Buffer.alloc(4 << 20, 1));"
+
+    for _ in range(17):
+        await play(engine, hoard)
+
+    assert not first & set(pids(engine))
+    await engine.close()

@@ -6,13 +6,19 @@ import asyncio
 import contextlib
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpcore2
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from reverie import outgoing as module
 from reverie.outgoing import HostPattern, Outgoing, allowed
@@ -259,3 +265,45 @@ async def test_an_answer_that_comes_drop_by_drop_is_given_up_in_time(base: str) 
     await outgoing.close()
 
     assert answer["status_code"] == 504
+
+
+@pytest.fixture
+def unsigned(tmp_path: Path) -> Iterator[str]:
+    """A server over TLS whose certificate nobody has signed but itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    form, none = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    (tmp_path / "both.pem").write_bytes(certificate.public_bytes(pem) + key.private_bytes(pem, form, none))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "both.pem")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Echo)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.handle_error = lambda *told: None  # type: ignore[method-assign]  # the client that turns away is no error here
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"https://localhost:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.anyio
+async def test_certificates_are_checked_unless_the_script_says_otherwise(unsigned: str) -> None:
+    outgoing = Outgoing()
+
+    checked = await outgoing.call("GET", f"{unsigned}/x", None, {})
+    unchecked = await outgoing.call("GET", f"{unsigned}/x", None, {"CURLOPT_SSL_VERIFYPEER": False})
+    await outgoing.close()
+
+    assert checked["status_code"] == 502
+    assert "certificate" in message(checked).lower()
+    assert unchecked["status_code"] == 200
