@@ -18,6 +18,7 @@ from msgspec import Meta
 from reverie.errors import SettingsError, meant
 from reverie.jobs.connections import STANDARD, ConnectionSettings
 from reverie.jobs.settings import names_connection, near_names, read_connections
+from reverie.outgoing import HostPattern
 from reverie.store.address import StoreAddress
 
 PREFIX: Final = "REVERIE_"
@@ -53,6 +54,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         metrics: ``open`` lets programs of this machine read /metrics without credentials.
         metrics_token: with it as a bearer token /metrics can be read from anywhere.
         script_library: absolute; what scripts `require` and link to. By default ``scripts`` in the data folder.
+        script_sandbox: ``weak`` runs scripts also where this machine cannot keep what the reference promises.
+        script_sockets: ``open`` lets scripts open their own, past `script_egress`.
+        script_wall, script_cpu: seconds that a script may take, and use of a processor; `script_memory`: MiB;
+            `script_output`: bytes; `script_calls`: of the platform; `script_hosts`: it may call these, or all where
+            none is named.
+        script_recycle: runs after which a child process is replaced.
+        script_wait: seconds that a script waits for a place before its call is answered with 503.
         scripting_disable: languages that are switched off, or ``("all",)``.
         max_body: bytes.
     """
@@ -79,6 +87,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     script_egress: Literal["any", "public", "none"] = "any"
     script_isolation: Literal["instance", "service", "script", "run"] = "instance"
     script_library: Path | None = None
+    script_sandbox: Literal["full", "weak"] = "full"
+    script_sockets: Literal["closed", "open"] = "closed"
+    script_wall: Annotated[float, Meta(gt=0, le=10**9)] = 60.0
+    script_cpu: Annotated[float, Meta(gt=0, le=10**9)] = 60.0
+    script_memory: Annotated[int, Meta(ge=16, le=1024**2)] = 256
+    script_output: int = 1024 * 1024
+    script_calls: Annotated[int, Meta(ge=0)] = 1000
+    script_hosts: tuple[str, ...] = ()
+    script_recycle: Annotated[int, Meta(ge=1)] = 1000
+    script_wait: Annotated[float, Meta(gt=0, le=10**6)] = 10.0
     scripting_disable: tuple[str, ...] = ()
     max_body: int = 32 * 1024 * 1024
     queue_connections: tuple[ConnectionSettings, ...] = STANDARD
@@ -159,6 +177,13 @@ def _email(text: str) -> str:
     return text
 
 
+def _hosts(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in names:
+        HostPattern.parse(name)
+    return names
+
+
 _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "data_dir": lambda text: Path(text).expanduser().absolute(),
     "script_library": lambda text: Path(text).expanduser().absolute(),
@@ -169,6 +194,8 @@ _READERS: Final[Mapping[str, Callable[[str], object]]] = {
     "admin_email": _email,
     "demo": _truth,
     "scripting_disable": lambda text: tuple(name.strip().lower() for name in text.split(",") if name.strip()),
+    "script_hosts": _hosts,
+    "script_output": _size,
     "max_body": _size,
 }
 """How a text becomes a value, where the type alone does not say it."""
@@ -202,6 +229,13 @@ def read_settings(environ: Mapping[str, str], file: Path | None = None) -> Setti
             _read_one(field, found[field.name], values, mistakes)
     if ("admin_email" in found) != ("admin_password" in found):
         mistakes.append("REVERIE_ADMIN_EMAIL and REVERIE_ADMIN_PASSWORD belong together: one of them is missing")
+    if values.get("script_sockets") == "open" and (
+        values.get("script_egress", "any") != "any" or "script_hosts" in values
+    ):
+        mistakes.append(
+            "REVERIE_SCRIPT_SOCKETS=open lets scripts past REVERIE_SCRIPT_EGRESS and REVERIE_SCRIPT_HOSTS;"
+            " only one of them can hold"
+        )
     if mistakes:
         raise SettingsError(mistakes)
     values.setdefault("data_dir", Path(_DEFAULT_DATA_DIR).absolute())

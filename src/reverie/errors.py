@@ -15,7 +15,8 @@
     ├── NotSupported 501                    names what is missing
     ├── Unavailable 503                     may carry Retry-After
     │   ├── StoreUnavailable
-    │   └── QueueUnavailable
+    │   ├── QueueUnavailable
+    │   └── ScriptsBusy                     too many runs wait for a place
     ├── UnknownConnection 500               a queue connection that nobody configured
     ├── LeaseLost 409                       a worker settles a job that is no longer its own, or its script calls on
     ├── SettingsError                       every mistake in the settings, at once; ends the start with exit 2
@@ -24,9 +25,10 @@
         ├── EngineMissing 503               this machine lacks what runs the language
         ├── LinkedTextMissing               the file that holds the text cannot be read
         ├── ScriptingDisabled 503
+        ├── CannotIsolate 503               this host cannot lock scripts in as it was told to
         ├── ScriptTimeout
         ├── ScriptCrashed                   the child ended without an answer
-        └── ScriptLimit                     output, memory or calls beyond the limit
+        └── ScriptLimit                     processor time, memory, output or calls beyond the limit
 
 The message is for the client and says what to do; the cause stays in ``__cause__`` for the log.
 Wire shape of an error: docs/reference/errors.md.
@@ -157,6 +159,16 @@ class QueueUnavailable(Unavailable):
         super().__init__(message, headers={} if retry_after is None else {"Retry-After": str(retry_after)})
 
 
+class ScriptsBusy(Unavailable):
+    """Too many runs wait for a place, or this one waited too long; nothing of the script was run."""
+
+    def __init__(self, *, retry_after: int) -> None:
+        super().__init__(
+            f"All places for scripts are taken, so this one was not run. Try again in {retry_after} s.",
+            headers={"Retry-After": str(retry_after)},
+        )
+
+
 class UnknownConnection(ReverieError):
     bare = True
 
@@ -243,6 +255,19 @@ class LinkedTextMissing(ScriptError):
     """The text of a script is linked to a file that cannot be read; the script was not run."""
 
 
+class CannotIsolate(ScriptError):
+    """Scripts are to be held in a way that this host cannot; they do not run in a weaker one."""
+
+    status = 503
+
+    def __init__(self, language: str, why: str) -> None:
+        super().__init__(
+            f"Scripts in {language} do not run on this machine: {why}. REVERIE_SCRIPT_SANDBOX=weak runs them"
+            " all the same; docs/reference/sandbox.md says what that means.",
+            status=self.status,
+        )
+
+
 class ScriptTimeout(ScriptError):
     """The script ran longer than it may; its child was killed."""
 
@@ -255,4 +280,4 @@ class ScriptCrashed(ScriptError):
 
 
 class ScriptLimit(ScriptError):
-    """The script used more output, memory or calls than it may."""
+    """The script used more processor time, memory, output, calls or processes than it may."""

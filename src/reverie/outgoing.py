@@ -2,7 +2,7 @@
 
 An address is tested when the connection is made, after the name was resolved, and again for every redirect, so neither
 a name that resolves to something else the second time nor a redirect gets around the rule. Link-local and metadata
-addresses are refused always; `egress` says what else is.
+addresses are refused always; `egress` says what else is. A script may be held to some hosts besides, by their names.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 import socket
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import httpcore2
@@ -26,7 +28,22 @@ TIMEOUT = 300.0
 """Seconds a call may take unless the script says otherwise."""
 MOST_BYTES = 64 * 1024 * 1024
 """Largest answer that is read."""
-_NEVER = tuple(ipaddress.ip_network(text) for text in ("169.254.0.0/16", "fe80::/10", "fd00:ec2::254/128"))
+_NEVER = tuple(
+    ipaddress.ip_network(text)
+    for text in (
+        "169.254.0.0/16", "fe80::/10",  # link-local, where most clouds have their metadata
+        "fd00:ec2::254/128", "fd20:ce::254/128",  # the same over IPv6
+        "100.100.100.200/32", "192.0.0.192/32", "168.63.129.16/32",  # and where some have it instead
+    )
+)  # fmt: skip
+_HOLDING_IPV4 = tuple(
+    (ipaddress.IPv6Network(text), shift)
+    for text, shift in (
+        ("::ffff:0:0/96", 0), ("::/96", 0), ("64:ff9b::/96", 0), ("64:ff9b:1::/96", 0), ("2002::/16", 80),
+    )
+)  # fmt: skip
+"""IPv6 networks whose addresses stand for an IPv4 address, and the bits behind it."""
+_HOSTS = "reverie_hosts"
 _KNOWN_OPTIONS = {
     "CURLOPT_TIMEOUT",
     "CURLOPT_CONNECTTIMEOUT",
@@ -42,18 +59,63 @@ class AddressRefused(httpcore2.ConnectError):
     """The rule of the instance forbids this address."""
 
 
+class HostRefused(httpx2.RequestError):
+    """The script may not call this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostPattern:
+    """A host that a script may call.
+
+    Attributes:
+        name: in lower case; what follows ``*.`` where `below`.
+        below: all names below that one, and not it.
+        port: None for every one.
+    """
+
+    name: str
+    below: bool = False
+    port: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> HostPattern:
+        """Read ``api.example.test``, ``*.example.test``, ``10.0.0.5:8080`` or ``[::1]:8080``.
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        found = re.fullmatch(r"(\*\.)?([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::(\d{1,5}))?", text.strip().lower())
+        if found is None or (found[3] and not 0 < int(found[3]) < 65536):
+            raise ValueError(f"{text!r} is no host such as api.example.test, *.example.test or 10.0.0.5:8080")
+        return cls(found[2].strip("[]").rstrip("."), bool(found[1]), int(found[3]) if found[3] else None)
+
+    def fits(self, host: str, port: int) -> bool:
+        host = host.lower().rstrip(".")
+        named = host.endswith("." + self.name) if self.below else host == self.name
+        return named and self.port in (None, port)
+
+
 def allowed(address: str, egress: Egress) -> bool:
-    """Whether a connection to an IP address may be made."""
+    """Whether a connection to an IP address may be made. What stands for another address is judged as that, too."""
     ip = ipaddress.ip_address(address.split("%")[0])
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
-    if (
-        egress == "none"
-        or ip.is_link_local
-        or any(ip in network for network in _NEVER if ip.version == network.version)
-    ):
+    return all(_allowed(one, egress) for one in (ip, *_inside(ip)))
+
+
+def _inside(ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
+    """The IPv4 address that an IPv6 address stands for, if it does; ``::`` and ``::1`` are themselves."""
+    if ip.version == 4 or int(ip) < 2:
+        return []
+    return [ipaddress.IPv4Address(int(ip) >> shift & 0xFFFFFFFF) for net, shift in _HOLDING_IPV4 if ip in net]
+
+
+def _allowed(ip: ipaddress.IPv4Address | ipaddress.IPv6Address, egress: Egress) -> bool:
+    if egress == "none" or any(ip in network for network in _NEVER if ip.version == network.version):
         return False
-    return egress == "any" or (ip.is_global and not ip.is_multicast)
+    if egress == "any":
+        return True
+    if isinstance(ip, ipaddress.IPv6Address) and any(ip in net for net, _ in _HOLDING_IPV4[:1]):
+        return True  # judged by what it stands for
+    return ip.is_global and not ip.is_multicast
 
 
 class _GuardedBackend(httpcore2.AsyncNetworkBackend):
@@ -115,10 +177,23 @@ class Outgoing:
                 keepalive_expiry=5.0,
                 network_backend=_GuardedBackend(self._egress),
             )
-            self._clients[verify] = httpx2.AsyncClient(transport=transport, follow_redirects=True, trust_env=False)
+            self._clients[verify] = httpx2.AsyncClient(
+                transport=transport,
+                follow_redirects=True,
+                trust_env=False,
+                event_hooks={"request": [_check_host]},  # asked for each redirect as well
+            )
         return self._clients[verify]
 
-    async def call(self, verb: str, url: str, payload: JSON, options: Mapping[str, JSON]) -> dict[str, JSON]:
+    async def call(
+        self,
+        verb: str,
+        url: str,
+        payload: JSON,
+        options: Mapping[str, JSON],
+        *,
+        hosts: tuple[HostPattern, ...] | None = None,
+    ) -> dict[str, JSON]:
         """Call an address; never raises for what the other side or the network does.
 
         Args:
@@ -126,6 +201,7 @@ class Outgoing:
             options: ``headers`` (a map, or a list of ``"Name: value"``), ``parameters`` (appended to the query), and
                 ``CURLOPT_TIMEOUT``, ``CURLOPT_CONNECTTIMEOUT``, ``CURLOPT_USERPWD``, ``CURLOPT_HTTPHEADER``,
                 ``CURLOPT_SSL_VERIFYPEER``; others are ignored with a warning.
+            hosts: those that may be called; None for all.
 
         Returns:
             The result map of a script: ``status_code``, ``content``, ``content_type``, ``format``, ``headers``.
@@ -140,21 +216,23 @@ class Outgoing:
         _warn_of_unknown(options)
         verify = options.get("CURLOPT_SSL_VERIFYPEER") not in (False, 0, "0", "false")
         user, _, password = str(options.get("CURLOPT_USERPWD") or "").partition(":")
-        timeout = httpx2.Timeout(
-            _seconds(options.get("CURLOPT_TIMEOUT"), TIMEOUT),
-            connect=_seconds(options.get("CURLOPT_CONNECTTIMEOUT"), TIMEOUT),
-        )
+        longest = _seconds(options.get("CURLOPT_TIMEOUT"), TIMEOUT)
+        timeout = httpx2.Timeout(longest, connect=_seconds(options.get("CURLOPT_CONNECTTIMEOUT"), TIMEOUT))
         parameters = options.get("parameters")
         try:
-            response, text = await self._exchange(
-                self._client(verify=verify),
-                verb,
-                httpx2.URL(url).copy_merge_params(cast("Any", parameters)) if isinstance(parameters, dict) else url,
-                content=body,
-                headers=headers,
-                auth=(user, password) if user else None,
-                timeout=timeout,
-            )
+            async with asyncio.timeout(longest):  # of the whole; the client's own count anew with every byte
+                response, text = await self._exchange(
+                    self._client(verify=verify),
+                    verb,
+                    httpx2.URL(url).copy_merge_params(cast("Any", parameters)) if isinstance(parameters, dict) else url,
+                    content=body,
+                    headers=headers,
+                    auth=(user, password) if user else None,
+                    timeout=timeout,
+                    extensions={_HOSTS: hosts},
+                )
+        except TimeoutError:
+            return _failure(504, f"{verb} {url}: no whole answer within {longest:g} s")
         except (httpx2.HTTPError, httpx2.InvalidURL, httpcore2.ConnectError, LookupError, ValueError) as error:
             timed_out = isinstance(error, httpx2.TimeoutException)
             return _failure(504 if timed_out else 502, f"{verb} {url}: {error or type(error).__name__}")
@@ -187,6 +265,19 @@ class Outgoing:
         for client in self._clients.values():
             await client.aclose()
         self._clients.clear()
+
+
+async def _check_host(request: httpx2.Request) -> None:
+    """
+    Raises:
+        HostRefused
+    """
+    hosts: tuple[HostPattern, ...] | None = request.extensions.get(_HOSTS)
+    port = request.url.port or (443 if request.url.scheme == "https" else 80)
+    if hosts is not None and not any(host.fits(request.url.host, port) for host in hosts):
+        raise HostRefused(
+            f"this script may not call {request.url.host!r}: its limits name other hosts", request=request
+        )
 
 
 def _decoded(text: str) -> JSON:

@@ -16,6 +16,8 @@ from reverie.model import JSON, Script
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
 from reverie.scripting.engines import deno, nodejs, php, python
 from reverie.scripting.library import Library
+from reverie.scripting.pool import RULES
+from reverie.scripting.walls import Rules
 from tests.contract import engine_scenes as scenes
 from tests.contract.engine_scenes import Scene
 
@@ -39,16 +41,16 @@ PYTHON3 = pytest.mark.parametrize("engine", ["python3"], indirect=True)
 Host = Callable[[str, dict[str, JSON]], Awaitable[JSON]]
 
 
-def make(name: str, *, size: int = 2, recycle: int = 1000) -> Engine:
+def make(name: str, *, size: int = 2, recycle: int = 1000, rules: Rules = RULES) -> Engine:
     match name:
         case "v8js" | "typescript":
-            return deno.DenoEngine(typed=name == "typescript", size=size, recycle=recycle)
+            return deno.DenoEngine(typed=name == "typescript", size=size, recycle=recycle, rules=rules)
         case "nodejs":
-            return nodejs.NodeEngine(size=size, recycle=recycle)
+            return nodejs.NodeEngine(size=size, recycle=recycle, rules=rules)
         case "php":
-            return php.PhpEngine(size=size, recycle=recycle)
+            return php.PhpEngine(size=size, recycle=recycle, rules=rules)
         case _:
-            return python.PythonEngine(size=size, recycle=recycle)
+            return python.PythonEngine(size=size, recycle=recycle, rules=rules)
 
 
 def need(name: str) -> None:
@@ -100,6 +102,7 @@ def run_of(
     host: Host | None = None,
     limits: Limits | None = None,
     domain: str = "",
+    owner: str = "",
     fresh: bool = False,
 ) -> Run:
     content = text if isinstance(text, str) else text[engine.name]
@@ -110,6 +113,7 @@ def run_of(
         host=host or Platform(),
         limits=limits or Limits(wall=20),
         domain=domain,
+        owner=owner,
         fresh=fresh,
     )
 

@@ -49,6 +49,16 @@ def test_an_empty_environment_gives_the_defaults(tmp_path: Path, monkeypatch: py
         "script_egress": "any",
         "script_isolation": "instance",
         "script_library": None,
+        "script_sandbox": "full",
+        "script_sockets": "closed",
+        "script_wall": 60.0,
+        "script_cpu": 60.0,
+        "script_memory": 256,
+        "script_output": 1024 * 1024,
+        "script_calls": 1000,
+        "script_hosts": (),
+        "script_recycle": 1000,
+        "script_wait": 10.0,
         "scripting_disable": (),
         "max_body": 32 * 1024 * 1024,
         "queue_connections": STANDARD,
@@ -79,6 +89,16 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "REVERIE_SCRIPT_EGRESS": "public",
         "REVERIE_SCRIPT_ISOLATION": "run",
         "REVERIE_SCRIPT_LIBRARY": str(tmp_path / "library"),
+        "REVERIE_SCRIPT_SANDBOX": "weak",
+        "REVERIE_SCRIPT_SOCKETS": "closed",
+        "REVERIE_SCRIPT_WALL": "5",
+        "REVERIE_SCRIPT_CPU": "2.5",
+        "REVERIE_SCRIPT_MEMORY": "64",
+        "REVERIE_SCRIPT_OUTPUT": "64KiB",
+        "REVERIE_SCRIPT_CALLS": "10",
+        "REVERIE_SCRIPT_HOSTS": "api.example.test, *.example.test:8443",
+        "REVERIE_SCRIPT_RECYCLE": "100",
+        "REVERIE_SCRIPT_WAIT": "2",
         "REVERIE_SCRIPTING_DISABLE": "PHP, nodejs",
         "REVERIE_MAX_BODY": "2MiB",
     }
@@ -109,6 +129,16 @@ def test_every_setting_can_come_from_the_environment(tmp_path: Path) -> None:
         "script_egress": "public",
         "script_isolation": "run",
         "script_library": tmp_path / "library",
+        "script_sandbox": "weak",
+        "script_sockets": "closed",
+        "script_wall": 5.0,
+        "script_cpu": 2.5,
+        "script_memory": 64,
+        "script_output": 64 * 1024,
+        "script_calls": 10,
+        "script_hosts": ("api.example.test", "*.example.test:8443"),
+        "script_recycle": 100,
+        "script_wait": 2.0,
         "scripting_disable": ("php", "nodejs"),
         "max_body": 2 * 1024 * 1024,
         "queue_connections": STANDARD,
@@ -269,3 +299,17 @@ def test_how_sqlite_writes_is_a_setting() -> None:
     assert read_settings({"REVERIE_SQLITE_SYNCHRONOUS": "normal"}).sqlite_synchronous == "normal"
     with pytest.raises(SettingsError, match="expected one of full, normal"):
         read_settings({"REVERIE_SQLITE_SYNCHRONOUS": "off"})
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"REVERIE_SCRIPT_HOSTS": "http://api.example.test/"}, "is no host such as"),
+        ({"REVERIE_SCRIPT_SOCKETS": "open", "REVERIE_SCRIPT_EGRESS": "public"}, "only one of them can hold"),
+        ({"REVERIE_SCRIPT_SOCKETS": "open", "REVERIE_SCRIPT_HOSTS": "a.example.test"}, "only one of them can hold"),
+        ({"REVERIE_SCRIPT_MEMORY": "1"}, "REVERIE_SCRIPT_MEMORY"),
+    ],
+)
+def test_limits_of_scripts_that_cannot_hold_are_told(given: dict[str, str], told: str) -> None:
+    with pytest.raises(SettingsError, match=told):
+        read_settings(given)

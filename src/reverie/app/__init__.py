@@ -3,6 +3,7 @@
 building.py   everything, made once and wired
 drivers.py    which driver serves what the settings say
 seen.py       what scripts see of the platform
+warming.py    which languages have a child ready
 working.py    a worker, or the queue alone
 """
 

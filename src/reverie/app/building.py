@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Final
 
 from reverie.app.drivers import job_queue, script_engines, sql_dialects, sql_type
-from reverie.app.seen import StoredScratch, runtime, visible_settings
+from reverie.app.seen import StoredScratch, allowance, runtime, visible_settings
+from reverie.app.warming import keep_warm
 from reverie.auth.gate import Auth
 from reverie.clock import Clock, SystemClock
 from reverie.config import Settings
@@ -25,7 +26,6 @@ from reverie.jobs.watching import JobWatch
 from reverie.model import Caller, Context, Job, Requestor
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
-from reverie.scripting.engine import Engine
 from reverie.scripting.library import Library
 from reverie.sealing import Sealer, sealer_for
 from reverie.services.api_docs import ApiDocs
@@ -86,7 +86,8 @@ async def build(
             visible_settings(settings),
             Library(settings.library),
             disabled=frozenset(settings.scripting_disable),
-            isolation=settings.script_isolation,
+            allowance=allowance(settings),
+            sockets=settings.script_sockets == "open",
         )
         platform = _wire(settings, clock, store, memory, auth, runs)
         stack.push_async_callback(platform.queue.close)
@@ -96,7 +97,7 @@ async def build(
         await platform.look_for_administrator()
         tasks = [asyncio.create_task(_keep_looking(platform))]
         if scripts:
-            tasks.append(asyncio.create_task(_warm_up(engines.values())))
+            tasks.append(asyncio.create_task(keep_warm(engines, memory, clock)))
         try:
             yield platform
         finally:
@@ -118,13 +119,6 @@ async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
         yield Store(database, sealer_of(settings), clock)
     finally:
         await database.close()
-
-
-async def _warm_up(engines: Iterable[Engine]) -> None:
-    """One after the other: all at once they would keep the first calls waiting for a processor."""
-    for engine in engines:
-        if not engine.missing:
-            await engine.start()
 
 
 async def _keep_looking(platform: Platform) -> None:
@@ -193,7 +187,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             script_types=script_types,
             find_service=registry.find,
             flush=registry.flush,
-            facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs), platform={}),
+            facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs, settings), platform={}),
             disabled=settings.scripting_disable,
             extra=queue_resources(store, queue, queued.open, clock),
         )

@@ -16,6 +16,7 @@ from reverie.jobs.queue import Queue
 from reverie.jobs.transport import Broker, Transport
 from reverie.model import JSON
 from reverie.scripting.engine import Engine
+from reverie.scripting.walls import Rules
 from reverie.services.sql.dialect import Dialect
 from reverie.services.system.service_type import ConfigField, ServiceType
 from reverie.store.store import Store
@@ -29,14 +30,22 @@ def script_engines(settings: Settings, side_by_side: int) -> dict[str, Engine]:
     from reverie.scripting.engines import deno, nodejs, php, python
     from reverie.scripting.library import PACKAGES
 
-    snake = python.PythonEngine(size=side_by_side)
+    rules = Rules(
+        memory=settings.script_memory,
+        sockets=settings.script_sockets == "open",
+        required=settings.script_sandbox == "full",
+        patience=settings.script_wait,
+    )
+    recycle = settings.script_recycle
+    snake = python.PythonEngine(size=side_by_side, recycle=recycle, rules=rules)
+    modules = (settings.library, PACKAGES)
     engines: list[Engine] = [
-        deno.DenoEngine(size=side_by_side),
-        nodejs.NodeEngine(size=side_by_side, modules=(settings.library, PACKAGES)),
+        deno.DenoEngine(size=side_by_side, recycle=recycle, rules=rules),
+        nodejs.NodeEngine(size=side_by_side, recycle=recycle, rules=rules, modules=modules),
         snake,
         python.PythonAlias(snake),
-        php.PhpEngine(size=side_by_side),
-        deno.DenoEngine(typed=True, size=side_by_side),
+        php.PhpEngine(size=side_by_side, recycle=recycle, rules=rules),
+        deno.DenoEngine(typed=True, size=side_by_side, recycle=recycle, rules=rules),
     ]
     return {engine.name: engine for engine in engines}
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from reverie.config import Settings
+from reverie.events.limits import Allowance, hosts_of
 from reverie.events.runs import ScriptRuns
 from reverie.model import JSON
+from reverie.scripting.engine import Limits
 from reverie.store.scratch import get_value, set_value
 from reverie.store.store import Store
 
@@ -38,8 +40,20 @@ def visible_settings(settings: Settings) -> dict[str, JSON]:
     }
 
 
-def runtime(runs: ScriptRuns) -> dict[str, JSON]:
-    """What runs scripts here, for administrators."""
+def allowance(settings: Settings) -> Allowance:
+    """What scripts may do that say nothing of it themselves."""
+    limits = Limits(
+        wall=settings.script_wall,
+        cpu=settings.script_cpu,
+        memory=settings.script_memory,
+        output=settings.script_output,
+        calls=settings.script_calls,
+    )
+    return Allowance(limits=limits, isolation=settings.script_isolation, hosts=hosts_of(settings.script_hosts))
+
+
+def runtime(runs: ScriptRuns, settings: Settings) -> dict[str, JSON]:
+    """What runs scripts here, and what holds them, for administrators."""
     facts = {
         name: {"missing": engine.missing}
         if engine.missing
@@ -47,7 +61,22 @@ def runtime(runs: ScriptRuns) -> dict[str, JSON]:
         for name, engine in runs.engines.items()
     }
     engines: JSON = {name: dict(known) for name, known in facts.items()}
-    return {"isolation": runs.isolation, "engines": engines}
+    limits = runs.allowance.limits
+    return {
+        "isolation": runs.allowance.isolation,
+        "sandbox": settings.script_sandbox,
+        "egress": settings.script_egress,
+        "sockets": settings.script_sockets,
+        "hosts": list(settings.script_hosts),
+        "limits": {
+            "wall": limits.wall,
+            "cpu": limits.cpu,
+            "memory": limits.memory,
+            "output": limits.output,
+            "calls": limits.calls,
+        },
+        "engines": engines,
+    }
 
 
 def _plain(value: object) -> JSON:

@@ -6,21 +6,29 @@ import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, Protocol
+from typing import Protocol
 from urllib.parse import parse_qsl
 
 import structlog
 
 from reverie.auth.lookups import put_lookups
-from reverie.errors import BadRequest, EngineMissing, LeaseLost, ScriptError, ScriptingDisabled, UnknownEngine
+from reverie.errors import (
+    BadRequest,
+    CannotIsolate,
+    EngineMissing,
+    LeaseLost,
+    ScriptError,
+    ScriptingDisabled,
+    UnknownEngine,
+)
 from reverie.events.event import RAW, STRUCTURE, platform_map
+from reverie.events.limits import Allowance, Isolation, allowance_of
 from reverie.model import JSON, Context, Request, Response, Script
-from reverie.outgoing import Outgoing, headers_of
+from reverie.outgoing import HostPattern, Outgoing, headers_of
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
 from reverie.scripting.library import Library
 from reverie.trace import HEADER, next_span, trace_of
 
-Isolation = Literal["instance", "service", "script", "run"]
 VERBS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 
 log = structlog.get_logger()
@@ -41,7 +49,8 @@ class ScriptRuns:
         config: what scripts see as ``platform.config``.
         library: what they may `require`, and their texts that are linked.
         disabled: languages switched off; ``{"all"}`` for every one.
-        isolation: which scripts may share a child process.
+        allowance: what scripts may do that say nothing of it themselves.
+        sockets: scripts may open their own, past `outgoing`.
     """
 
     def __init__(
@@ -52,18 +61,18 @@ class ScriptRuns:
         config: Mapping[str, JSON],
         library: Library,
         *,
-        limits: Limits | None = None,
+        allowance: Allowance | None = None,
         disabled: frozenset[str] = frozenset(),
-        isolation: Isolation = "instance",
+        sockets: bool = False,
     ) -> None:
         self.engines = engines
         self.config = config
-        self.isolation = isolation
+        self.allowance = allowance or Allowance(limits=Limits(), isolation="instance")
         self._outgoing = outgoing
         self._scratch = scratch
         self._library = library
-        self._limits = limits or Limits()
         self._disabled = disabled
+        self._sockets = sockets
 
     async def run(
         self,
@@ -79,7 +88,7 @@ class ScriptRuns:
 
         Args:
             config: ``platform.config`` if not today's (a job brings its own).
-            timeout: seconds it may run if not the instance's limit; 0 for no limit.
+            timeout: seconds it may run as a job; 0 for no limit. None: it is no job.
 
         Raises:
             ScriptError: and its kinds, see `Engine.run`; UnknownEngine, EngineMissing, LinkedTextMissing: it did not
@@ -88,17 +97,21 @@ class ScriptRuns:
         engine = self._engine(script.language)
         text = await self._library.linked(script.linked) if script.linked else script.content
         text = put_lookups(text, context.caller, secrets=True)
-        limits = self._limits if timeout is None else replace(self._limits, wall=timeout or float("inf"))
+        allowance = allowance_of(script.config, self.allowance, timeout=timeout)
+        if allowance.hosts is not None and self._sockets and not engine.sandboxed:
+            why = "its limits name hosts, and with REVERIE_SCRIPT_SOCKETS=open nothing holds it to them"
+            raise CannotIsolate(script.language, why)
         try:
             outcome = await engine.run(
                 Run(
                     script=replace(script, content=text),
                     event=event,
                     platform=platform_map(context.caller, self.config if config is None else config),
-                    host=_Host(script, context, self._outgoing, self._scratch, self._library).answer,
-                    limits=limits,
-                    domain=self._domain(script),
-                    fresh=self.isolation == "run",
+                    host=_Host(script, context, self._outgoing, self._scratch, self._library, allowance.hosts).answer,
+                    limits=allowance.limits,
+                    domain=_domain(script, allowance.isolation),
+                    owner=_service(script),
+                    fresh=allowance.isolation == "run",
                     depth=context.depth,
                 )
             )
@@ -126,20 +139,32 @@ class ScriptRuns:
             raise EngineMissing(language, engine.missing)
         return engine
 
-    def _domain(self, script: Script) -> str:
-        if self.isolation == "script":
-            return script.identifier.lower()
-        if self.isolation == "service":
-            return script.identifier.removeprefix("service.").partition(".")[0].lower()
+
+def _domain(script: Script, isolation: Isolation) -> str:
+    """Scripts of one domain may share a child."""
+    if isolation == "instance":
         return ""
+    return f"service {_service(script)}" if isolation == "service" else f"script {script.identifier.lower()}"
+
+
+def _service(script: Script) -> str:
+    """Whose script it is: the service of its event, or the one that it answers for."""
+    return script.identifier.removeprefix("service.").partition(".")[0].lower()
 
 
 class _Host:
     """What one run may ask of the platform."""
 
     def __init__(
-        self, script: Script, context: Context, outgoing: Outgoing, scratch: Scratch, library: Library
+        self,
+        script: Script,
+        context: Context,
+        outgoing: Outgoing,
+        scratch: Scratch,
+        library: Library,
+        hosts: tuple[HostPattern, ...] | None,
     ) -> None:
+        self._hosts = hosts
         self._script = script
         self._context = context
         self._outgoing = outgoing
@@ -171,7 +196,7 @@ class _Host:
                 must_hold(self._context)
             except LeaseLost as lost:
                 return result_map(lost.response())
-            return await self._outgoing.call(verb, path, payload, self._traced(options))
+            return await self._outgoing.call(verb, path, payload, self._traced(options), hosts=self._hosts)
         if verb not in VERBS:
             return result_map(BadRequest(f"platform.api knows {', '.join(VERBS)}, not {verb!r}").response())
         return result_map(await self._context.call(internal_request(verb, path, payload, options)))

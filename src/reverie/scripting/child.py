@@ -9,61 +9,27 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
-from codecs import getincrementaldecoder
-from pathlib import Path
-from threading import Thread
+from collections.abc import Callable
 from typing import Final, cast
 
 from reverie.errors import ScriptCrashed, ScriptError, ScriptLimit, ScriptTimeout
 from reverie.model import JSON
 from reverie.scripting import wire
 from reverie.scripting.engine import Outcome, Run
+from reverie.scripting.folder import Folder
+from reverie.scripting.logs import Logs
 from reverie.scripting.outcome import outcome_of, script_error
-from reverie.scripting.program import Program, launch, littered, resident
+from reverie.scripting.program import Program, Use, children_of, launch, processor_time, resident, use_of
+from reverie.scripting.turn import Turn
 
 _TICK: Final = 0.1  # seconds between looks at a long run's clock and memory
 _GRACE: Final = 0.25  # seconds from a closed pipe to the end of its process, before it is killed
-_TAIL: Final = 8192  # bytes of stderr kept to say why a child died
-_OUT_OF_MEMORY: Final = (b"out of memory", b"Reached heap limit")
+_LINGER: Final = 1.0  # seconds from a result to the end of the process that gave it, before all are killed
+_LOOK: Final = 16  # runs between two looks at the memory of a child
 
 
 class NotStarted(Exception):
     """The child was gone before the script began; the run may go to another child."""
-
-
-class _Turn:
-    """A run while it is on."""
-
-    __slots__ = (
-        "began",
-        "calls",
-        "decoder",
-        "done",
-        "ending",
-        "output",
-        "printed",
-        "run",
-        "started",
-        "tasks",
-        "watched",
-    )
-
-    def __init__(self, run: Run, done: asyncio.Future[Outcome], watched: int, began: float) -> None:
-        self.run = run
-        self.done = done
-        self.watched = watched
-        self.began = began
-        self.calls = 0
-        self.started = False
-        self.printed = 0
-        self.output: list[str] = []
-        self.tasks: set[asyncio.Task[None]] = set()
-        self.ending: ScriptError | None = None
-        self.decoder = getincrementaldecoder("utf-8")("replace")  # a letter may lie on the edge of two reads
-
-    def text(self) -> str:
-        return "".join(self.output)[: self.run.limits.output]
 
 
 class Child(asyncio.Protocol):
@@ -75,10 +41,12 @@ class Child(asyncio.Protocol):
         memory: MiB it was started for.
         domain: whose scripts it runs; None until its first run.
         runs: how many it has begun.
-        alive: it may take another run.
+        alive: it may take another run, once it is `settled`.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], *, program: Program, folder: Path, logs: int, memory: int):
+    def __init__(
+        self, process: subprocess.Popen[bytes], *, program: Program, folder: Folder, logs: int, memory: int
+    ) -> None:
         loop = asyncio.get_running_loop()
         self.pid = process.pid
         self.version = ""
@@ -90,11 +58,13 @@ class Child(asyncio.Protocol):
         self._process = process
         self._program = program
         self._folder = folder
-        self._logs = logs
+        self._logs = Logs(logs, self._printed)
         self._frames = wire.Frames()
-        self._tail = b""
-        self._turn: _Turn | None = None
-        self._owed = 0  # `ended` messages still to come for runs that are over
+        self._turn: Turn | None = None
+        self._group = 0  # the process of a run, which leads a group, until it is known to have ended
+        self._settled: Callable[[], None] | None = None
+        self._at_rest = 0.0
+        self._holds_processes = program.tier == "process"
         self._lost: Exception | bool = False
         self._transport: asyncio.WriteTransport | None = None
         self._ready: asyncio.Future[None] = loop.create_future()
@@ -102,10 +72,9 @@ class Child(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._pidfd = os.pidfd_open(process.pid)
         loop.add_reader(self._pidfd, self._exited)
-        loop.add_reader(logs, self._read_logs)
 
     @classmethod
-    async def spawn(cls, program: Program, *, memory: int) -> Child:
+    async def spawn(cls, program: Program, *, memory: int, sockets: bool = False) -> Child:
         """Start a child; it is ready when this returns.
 
         Must run on the main thread: the child ends with the thread that started it.
@@ -113,11 +82,11 @@ class Child(asyncio.Protocol):
         Raises:
             ScriptCrashed: it did not come up; the message holds what it said.
         """
-        folder = Path(tempfile.mkdtemp(prefix=f"reverie-run-{os.getpid()}-"))
+        folder = Folder.make()
         ours, theirs = socket.socketpair()
         logs, logs_end = os.pipe()
         try:
-            process = launch(program, memory=memory, folder=folder, pipe=theirs, logs=logs_end)
+            process = launch(program, memory=memory, folder=folder, pipe=theirs, logs=logs_end, sockets=sockets)
         except OSError as error:
             ours.close()
             os.close(logs)
@@ -128,7 +97,7 @@ class Child(asyncio.Protocol):
             os.close(logs_end)
         os.set_blocking(logs, False)
         ours.setblocking(False)
-        child = cls(process, program=program, folder=folder, logs=logs, memory=memory)
+        child = cls(process, program=program, folder=Folder(folder), logs=logs, memory=memory)
         try:
             await child._loop.create_unix_connection(lambda: child, sock=ours)
             await asyncio.wait_for(child._ready, 30)
@@ -138,6 +107,7 @@ class Child(asyncio.Protocol):
             if not child.version:
                 child.kill()
                 await child.gone()
+        child._at_rest = resident(child.pid)
         return child
 
     async def run(self, run: Run) -> Outcome:
@@ -155,7 +125,8 @@ class Child(asyncio.Protocol):
             raise ScriptError(f"The event cannot be handed to a script: {error}") from error
         if not self.alive or self._transport is None:
             raise NotStarted
-        self._turn = turn = _Turn(run, done, self.pid, loop.time())
+        used = processor_time(self.pid)
+        self._turn = turn = Turn(run, done, began=loop.time(), used=used)
         self.runs += 1
         self._transport.write(frame)
         self._timer = loop.call_later(min(_TICK, run.limits.wall), self._tick)
@@ -175,29 +146,53 @@ class Child(asyncio.Protocol):
             for task in turn.tasks:
                 task.cancel()
 
+    @property
+    def ended(self) -> bool:
+        return self._gone.done()
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing of a run that is over is left; before that, the next one's event would be in its reach."""
+        return not self._group
+
+    def when_settled(self, call: Callable[[], None]) -> None:
+        """Call once it is settled, or dead."""
+        self._settled = call
+
+    def is_spent(self, growth: int) -> bool:
+        """Whether a run left more than the next should meet: processes, or *growth* MiB beyond what it began with."""
+        if self._holds_processes and not self._program.forks and children_of(self.pid, threads=False):
+            return True
+        return self.runs % _LOOK == 0 and resident(self.pid) > self._at_rest + growth
+
+    def has_litter(self) -> bool:
+        """Whether a script left files in the folder of the child."""
+        return self._holds_processes and self._folder.has_litter()
+
+    async def tidy(self) -> None:
+        """Remove what scripts left in the folder; a child whose folder cannot be cleaned is killed."""
+        await self._folder.clean()
+        if self._folder.has_litter():
+            self.kill()
+
     def kill(self) -> None:
-        """End the process and its group, at once. Twice does nothing."""
+        """End the process and all that it started, at once. Twice does nothing."""
         self.alive = False
-        if self._process.returncode is not None:
-            return
-        groups = {self.pid} if self._turn is None else {self.pid, self._turn.watched}
-        for group in groups:
-            if self._is_ours(group):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(group, signal.SIGKILL)
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
+        if self._process.returncode is None:
+            self._kill_groups()
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
 
-    def _is_ours(self, pid: int) -> bool:
-        """True for a process of this child's session: a script may have named any."""
-        try:
-            return os.getsid(pid) == self.pid
-        except (ProcessLookupError, OverflowError):
-            return False
+    def _kill_groups(self) -> None:
+        """Nobody can leave them (see seccomp.py), so this reaches everyone."""
+        for group in (self.pid, self._group):
+            self._kill(group)
 
-    def littered(self) -> bool:
-        """Whether scripts left files in its folder, which the next run would find."""
-        return littered(self._folder, self._program)
+    @staticmethod
+    def _kill(group: int) -> None:
+        if group:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
 
     async def gone(self) -> None:
         """Wait until the process has ended."""
@@ -229,21 +224,19 @@ class Child(asyncio.Protocol):
         self.alive = False
         self._loop.remove_reader(self._pidfd)
         os.close(self._pidfd)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self._kill_groups()
         self._process.wait()
-        self._read_logs()
-        self._loop.remove_reader(self._logs)
-        os.close(self._logs)
-        Thread(target=shutil.rmtree, args=(self._folder, True), daemon=True).start()  # scripts may leave much
+        self._logs.close()
+        self._folder.remove()
         if self._lost or self._transport is None:
             self._conclude()
         else:
             self._loop.call_later(_GRACE, self._transport.close)  # whoever else holds the pipe: nobody listens any more
         if not self._ready.done():
-            said = self._tail.decode(errors="replace").strip()[-500:]
+            said = self._logs.tail.decode(errors="replace").strip()[-500:]
             self._ready.set_exception(ScriptCrashed(f"The script's process did not come up: {said}"))
             self._ready.exception()
+        self._settle()
 
     def _end_silent(self) -> None:
         if self._process.returncode is None:
@@ -252,6 +245,7 @@ class Child(asyncio.Protocol):
 
     def _conclude(self) -> None:
         """The process ended and its pipe is empty: a run that is still on has no other end."""
+        self._kill(self._group)  # which we may have heard of only now
         self._gone.set_result(None)
         turn = self._turn
         if turn is None or turn.done.done():
@@ -259,14 +253,7 @@ class Child(asyncio.Protocol):
         if not turn.started and isinstance(self._lost, OSError):
             turn.done.set_exception(NotStarted())  # the pipe was closed with our message unread
             return
-        self._end(self._death(self._process.returncode, turn))
-
-    def _death(self, code: int, turn: _Turn) -> ScriptError:
-        if code < 0 and any(mark in self._tail for mark in _OUT_OF_MEMORY):
-            return _too_much_memory(turn.run)
-        if code >= 0:
-            return ScriptError(f"Executed command returned with error code: {code}")
-        return ScriptCrashed(f"The script's process was killed by signal {-code} ({signal.strsignal(-code)}).")
+        self._end(turn.death(self._process.returncode, self._logs.tail))
 
     # Messages.
 
@@ -277,8 +264,8 @@ class Child(asyncio.Protocol):
                     self.version = version
                     self._ready.set_result(None)
                 return
-            case wire.Ended() if self._owed:
-                self._owed -= 1
+            case wire.Ended() if self._group and (self._turn is None or self._turn.done.done()):
+                self._check_end()
                 return
             case _:
                 turn = self._turn
@@ -294,17 +281,17 @@ class Child(asyncio.Protocol):
             case wire.Failure():
                 self._over(turn)
                 turn.done.set_exception(script_error(message, turn.run, turn.text()))
-            case wire.Started(pid=pid) if self._is_ours(pid):
-                turn.watched = pid
+            case wire.Started(pid=pid) if not turn.started and self._program.forks:
+                self._group = pid  # the first message only: later ones may be the script's
             case wire.Ended(code=code):
                 if turn.started:
-                    self._read_logs()
-                    self._end(self._death(code, turn))
+                    self._logs.read()
+                    self._end(turn.death(code, self._logs.tail))
                     self.kill()
                 return  # else the process died waiting, and another takes the run
         turn.started = True
 
-    def _finish(self, turn: _Turn, message: wire.Result) -> None:
+    def _finish(self, turn: Turn, message: wire.Result) -> None:
         self._over(turn)
         if turn.done.done():
             return
@@ -314,13 +301,32 @@ class Child(asyncio.Protocol):
         except ScriptError as error:
             turn.done.set_exception(error)
 
-    def _over(self, turn: _Turn) -> None:
-        if turn.watched != self.pid:
-            self._owed += 1
+    def _over(self, turn: Turn) -> None:
+        if self._group:
+            self._loop.call_later(_LINGER, self._end_lingering, self.runs)
         if self._program.prints:
-            self._read_logs()
+            self._logs.read()
 
-    def _answer(self, turn: _Turn, call: wire.Call) -> None:
+    def _check_end(self) -> None:
+        """Somebody says that the run's process has ended. A script may have said so, to hear what comes next."""
+        try:
+            os.kill(self._group, 0)
+        except ProcessLookupError:
+            self._settle()
+        else:
+            self.kill()
+
+    def _end_lingering(self, run: int) -> None:
+        if self._group and self.runs == run and self._turn is None:
+            self.kill()
+
+    def _settle(self) -> None:
+        self._group = 0
+        call, self._settled = self._settled, None
+        if call is not None:
+            call()
+
+    def _answer(self, turn: Turn, call: wire.Call) -> None:
         turn.calls += 1
         if turn.calls > turn.run.limits.calls:
             self._end(ScriptLimit(f"The script made more than {turn.run.limits.calls} calls."))
@@ -330,7 +336,7 @@ class Child(asyncio.Protocol):
         turn.tasks.add(task)
         task.add_done_callback(turn.tasks.discard)
 
-    async def _ask(self, turn: _Turn, call: wire.Call) -> None:
+    async def _ask(self, turn: Turn, call: wire.Call) -> None:
         try:
             args: dict[str, JSON] = {name: wire.as_json(value) for name, value in call.args.items()}
             value = await turn.run.host(call.op, args)
@@ -345,28 +351,15 @@ class Child(asyncio.Protocol):
         if self._turn is turn and self._transport is not None:
             self._transport.write(frame)
 
-    def _print(self, turn: _Turn, text: str, size: int) -> None:
-        turn.output.append(text)
-        turn.printed += size
-        if turn.printed > turn.run.limits.output:
-            self._end(ScriptLimit(f"The script printed more than {turn.run.limits.output} bytes."))
+    def _print(self, turn: Turn, text: str, size: int) -> None:
+        if (excess := turn.prints(text, size)) is not None:
+            self._end(excess)
             self.kill()
 
-    def _read_logs(self) -> None:
-        """Take all that stands in the pipe of stdout and stderr."""
-        while True:
-            try:
-                data = os.read(self._logs, 65536)
-            except BlockingIOError:
-                return
-            if not data:
-                if self._process.returncode is None:
-                    self._loop.remove_reader(self._logs)
-                return
-            self._tail = (self._tail + data)[-_TAIL:]
-            turn = self._turn
-            if turn is not None and self._program.prints and not turn.done.done():
-                self._print(turn, turn.decoder.decode(data), len(data))
+    def _printed(self, data: bytes) -> None:
+        turn = self._turn
+        if turn is not None and self._program.prints and not turn.done.done():
+            self._print(turn, turn.decoder.decode(data), len(data))
 
     # Limits.
 
@@ -379,11 +372,16 @@ class Child(asyncio.Protocol):
         if left <= 0:
             self._end(ScriptTimeout(f"The script ran longer than {limits.wall:g} seconds."))
             self.kill()
-        elif resident(turn.watched) > limits.memory + self._program.overhead:
-            self._end(_too_much_memory(turn.run))
+        elif (excess := turn.excess(self._use(), self._program.overhead)) is not None:
+            self._end(excess)
             self.kill()
         else:
             self._timer = self._loop.call_later(min(_TICK, left), self._tick)
+
+    def _use(self) -> Use:
+        """What the run's processes use; a parent that only forks holds nothing of it."""
+        use = use_of(self.pid)
+        return use._replace(memory=use.memory - resident(self.pid)) if self._program.forks else use
 
     def _end(self, error: ScriptError) -> None:
         """Let the run fail; its child goes with it."""
@@ -393,7 +391,3 @@ class Child(asyncio.Protocol):
             error.output = turn.text()
             turn.ending = error
             turn.done.set_exception(error)
-
-
-def _too_much_memory(run: Run) -> ScriptLimit:
-    return ScriptLimit(f"The script ran out of memory: it may use {run.limits.memory} MiB.")

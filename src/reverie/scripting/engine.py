@@ -22,9 +22,10 @@ NOTHING: Final = _Nothing()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one run may use; seconds, MiB, bytes. Breaking one is a clear ScriptError."""
+    """What one run may use; seconds, seconds of a processor, MiB, bytes. Breaking one is a clear ScriptError."""
 
     wall: float = 60.0
+    cpu: float = 60.0
     memory: int = 256
     output: int = 1024 * 1024
     calls: int = 1000
@@ -42,6 +43,7 @@ class Run:
             ``host("store.get", {"key", "default"})`` a value, ``host("store.set", {"key", "value"})`` None,
             ``host("require", {"name", "from", "known"})`` what `Library.module` says. It never raises ReverieError.
         domain: scripts of one domain may share a child; another domain gets another child.
+        owner: who waits: places are shared fairly between owners, such as services.
         fresh: True for a process of its own, ended after the run.
         depth: how many runs wait for this one, one inside the other. The pool's size counts at each depth apart, so a
             run never waits for a child that belongs to one above it.
@@ -53,6 +55,7 @@ class Run:
     host: Callable[[str, dict[str, JSON]], Awaitable[JSON]]
     limits: Limits = Limits()
     domain: str = ""
+    owner: str = ""
     fresh: bool = False
     depth: int = 0
 
@@ -102,7 +105,9 @@ class Engine(Protocol):
         Raises:
             ScriptError: the script threw, returned ``error``, has a syntax error, or ended its own process.
             ScriptTimeout: `limits.wall` passed; the child is dead.
-            ScriptLimit: output, memory or calls beyond the limit; the child is dead.
+            ScriptLimit: processor time, memory, output or calls beyond the limit; the child is dead.
+            ScriptsBusy: too many runs wait for a place, or this one waited too long; nothing was run.
+            CannotIsolate: this host cannot hold the script as it is told to; nothing was run.
             ScriptCrashed: the child ended without an answer.
             asyncio.CancelledError: the run was given up; its child is killed before this returns.
         """

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
+
+from reverie.scripting.seccomp import column, first_filter, last_filter
+from reverie.scripting.walls import Tier, walls_here
 
 NOBODY: Final = 65534
 RUNNERS: Final = Path(__file__).parent / "runners"
@@ -35,11 +37,13 @@ class Program:
         place: where the runner has its pipe: descriptors 0 and 1, or 3.
         prints: what stands on stdout and stderr was printed by the script; else it is only kept to explain a death.
         overhead: MiB that a child may hold beyond a run's memory limit.
-        writes: its scripts can write files.
         limits: resource limits by name, see launch.py.
         reads: folders that it may read, beside the system's and its own; they follow the arguments, each by a name
             that it can reach.
         walled: arguments to put in front where such a folder has to be reached by a descriptor.
+        tier: what holds the scripts.
+        forks: each run is a process of its own, forked by the runner, which closes the last wall around it itself: the
+            filter for that is its last argument.
     """
 
     path: str | None
@@ -48,17 +52,23 @@ class Program:
     place: Literal["stdio", "third"]
     prints: bool
     overhead: int
-    writes: bool = True
     limits: Mapping[str, int] = field(default_factory=dict)
     reads: tuple[str, ...] = ()
     walled: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    tier: Tier = "process"
+    forks: bool = False
 
 
-def launch(program: Program, *, memory: int, folder: Path, pipe: socket.socket, logs: int) -> subprocess.Popen[bytes]:
+def launch(
+    program: Program, *, memory: int, folder: Path, pipe: socket.socket, logs: int, sockets: bool = False
+) -> subprocess.Popen[bytes]:
     """Start the program through the launcher, with nothing but its end of the pipe, and `logs` as stdout and stderr.
 
     It runs as `nobody` if we are root. Its runner is copied to its folder, as it may not be able to read ours.
+
+    Args:
+        sockets: it may open its own.
     """
     copies = [shutil.copy(RUNNERS / name, folder) for name in (program.runner, *program.beside)] if program.path else []
     runner = str(copies[0] if copies else RUNNERS / program.runner)
@@ -74,6 +84,8 @@ def launch(program: Program, *, memory: int, folder: Path, pipe: socket.socket, 
     limits = {"core": 0, "nofile": 256, "fsize": 256 * 1048576, **program.limits}
     if user is not None:
         limits["nproc"] = 512  # of `nobody`; an ordinary user's count holds all that runs under that name
+    first, last = _filters(sockets=sockets)
+    arguments = [*(program.walled if opened else ()), *program.arguments(memory, runner), *names]
     spec = {
         "parent": os.getpid(),
         "user": user,
@@ -81,7 +93,7 @@ def launch(program: Program, *, memory: int, folder: Path, pipe: socket.socket, 
         "wire": pipe.fileno(),
         "place": program.place,
         "program": program.path,
-        "arguments": [*(program.walled if opened else ()), *program.arguments(memory, runner), *names],
+        "arguments": [*arguments, *([last] if program.forks else ())],
         "runner": runner,
         "reads": list(program.reads),
         "folders": numbers,
@@ -92,6 +104,8 @@ def launch(program: Program, *, memory: int, folder: Path, pipe: socket.socket, 
             "LANG": "C.UTF-8",
         },
         "limits": limits,
+        "filters": [first] if program.forks else [first, last],
+        "last_filter": last,
     }
     return subprocess.Popen(  # noqa: S603 - our own launcher, with our own arguments
         [sys.executable, "-I", "-S", str(RUNNERS / "launch.py"), json.dumps(spec)],
@@ -112,26 +126,64 @@ def is_walled(folder: str) -> bool:
     return not all(part.stat().st_mode & 0o001 for part in (path, *path.parents))
 
 
-def littered(folder: Path, program: Program) -> bool:
-    """Whether a child's folder holds more than its runner, or is not what it was."""
+def _filters(*, sockets: bool) -> tuple[str, str]:
+    """The filters of system calls from the start, and around a run; in hexadecimal, empty where there are none."""
+    walls, machine = walls_here(), column()
+    if not walls.seccomp or machine is None:
+        return "", ""
+    first = first_filter(sockets=sockets, machine=machine)
+    return first.hex(), last_filter(signals=walls.signals_stay_within, machine=machine).hex()
+
+
+class Use(NamedTuple):
+    """What processes hold: MiB of memory, seconds of a processor, how many they are."""
+
+    memory: float
+    processor: float
+    processes: int
+
+
+def use_of(pid: int) -> Use:
+    """Of a process and all below it; those that have ended no longer count."""
+    memory = processor = 0.0
+    count = 0
+    for one in _family(pid):
+        memory += resident(one)
+        processor += processor_time(one)
+        count += 1
+    return Use(memory, processor, count)
+
+
+def _family(pid: int) -> Iterator[int]:
+    left = [pid]
+    while left:
+        one = left.pop()
+        yield one
+        left += children_of(one)
+
+
+def children_of(pid: int, *, threads: bool = True) -> list[int]:
+    """What a process has started and not yet let go; orphans of those come to the child, which is told to take them.
+
+    Args:
+        threads: also what its other threads started.
+    """
+    found: list[int] = []
     try:
-        return program.writes and any(name not in (program.runner, *program.beside) for name in os.listdir(folder))
+        for thread in os.listdir(f"/proc/{pid}/task") if threads else (pid,):
+            with open(f"/proc/{pid}/task/{thread}/children") as file:
+                found += map(int, file.read().split())
+    except (OSError, ValueError):  # gone meanwhile, or a kernel that does not tell
+        pass
+    return found
+
+
+def processor_time(pid: int) -> float:
+    """Seconds of a processor that a process has used; 0 when it is gone."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)  # how Linux names another process's clock, clock_getcpuclockid(3)
     except OSError:
-        return True
-
-
-def sweep() -> None:
-    """Remove the folders that children of killed processes left behind."""
-    for folder in Path(tempfile.gettempdir()).glob("reverie-run-*-*"):
-        owner = folder.name.split("-")[2]
-        if owner.isdigit() and not Path("/proc", owner).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def landlocked() -> bool:
-    """True where the kernel can close all files but a few to a child (Linux 5.13 and newer)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    return sys.platform == "linux" and int(libc.syscall(444, None, 0, 1)) >= 1
+        return 0
 
 
 def resident(pid: int) -> float:

@@ -8,7 +8,7 @@
 | from the child | fields | meaning |
 |---|---|---|
 | ready | version | it can take a run |
-| started | pid | a process of its own took the run (python); that process is watched |
+| started | pid | a process of its own took the run (python, php) and leads a group |
 | call | id, op, args | ask the platform, or for a module; ids are the child's, several may be open |
 | log | text | the script printed |
 | result | event, returned | the script ended; `returned` is absent if it returned nothing |

@@ -18,6 +18,7 @@ from reverie.model import JSON, Context, Request, Response, Script, is_true
 from reverie.services.openapi import Description, Detail
 from reverie.services.openapi_stored import stored_description
 from reverie.store.records import ServiceRecord
+from reverie.store.scripts import decoded
 
 DEFAULT_TTL = 18000
 """Seconds that a cached answer lives when the service says 0."""
@@ -151,6 +152,8 @@ class ScriptService:
 def service_script(record: ServiceRecord) -> Script:
     """The script of a script service."""
     config = record.config.get("config")
+    if isinstance(config, str):
+        config = decoded(config)
     return Script(
         identifier=f"service.{record.name}",
         language=record.type,

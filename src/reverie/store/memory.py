@@ -16,7 +16,7 @@ from reverie.store.extras import extras_of
 from reverie.store.lookups import Lookups, lookups_for
 from reverie.store.records import AppRecord, EventScriptRecord, ExtraRecord, ServiceRecord, UserRecord
 from reverie.store.roles import role_by_id
-from reverie.store.scripts import active_event_scripts, event_script_by_name
+from reverie.store.scripts import active_event_scripts, event_script_by_name, languages_in_use
 from reverie.store.services import all_services, service_by_id, service_by_name
 from reverie.store.store import Store
 from reverie.store.users import user_by_email, user_by_id
@@ -148,6 +148,10 @@ class Memory:
         if known.active_scripts is None:
             known.active_scripts = await active_event_scripts(self.store)
         return known.active_scripts
+
+    async def languages(self) -> frozenset[str]:
+        """What active scripts are written in, and the types of services besides. Asked seldom, so not remembered."""
+        return await languages_in_use(self.store)
 
     async def extras(self, service_id: int) -> Sequence[ExtraRecord]:
         """What is kept beside the database of a service."""

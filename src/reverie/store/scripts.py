@@ -10,7 +10,7 @@ from sqlalchemy import select
 from reverie.model import JSON
 from reverie.store.records import EventScriptRecord
 from reverie.store.store import Record, Store
-from reverie.store.tables import event_script
+from reverie.store.tables import event_script, service
 
 
 async def event_script_by_name(store: Store, name: str) -> EventScriptRecord | None:
@@ -23,6 +23,15 @@ async def active_event_scripts(store: Store) -> dict[str, EventScriptRecord]:
     """Every active script by its name in lower case."""
     rows = await store.fetch(select(event_script).where(event_script.c.is_active))
     return {cast("str", row["lower_name"]): record_of(row) for row in rows}
+
+
+async def languages_in_use(store: Store) -> frozenset[str]:
+    """The types of all active event scripts, and of all active services: script services are among them."""
+    found: set[str] = set()
+    for table in (event_script, service):
+        rows = await store.fetch(select(table.c.type).where(table.c.is_active).distinct())
+        found |= {cast("str", row["type"]) for row in rows}
+    return frozenset(found)
 
 
 def record_of(row: Record) -> EventScriptRecord:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import deno  # type: ignore[import-untyped]  # one function, and it is not typed
 
-from reverie.scripting.pool import Pool
+from reverie.scripting.pool import RULES, Pool
 from reverie.scripting.program import Program
+from reverie.scripting.walls import Rules
 
 
 def binary() -> str | None:
@@ -45,7 +46,7 @@ class DenoEngine(Pool):
         typed: the scripts are TypeScript: their types are taken off, and not checked.
     """
 
-    def __init__(self, *, typed: bool = False, size: int = 2, recycle: int = 1000) -> None:
+    def __init__(self, *, typed: bool = False, size: int = 2, recycle: int = 1000, rules: Rules = RULES) -> None:
         self.name = "typescript" if typed else "v8js"
         self.label = "TypeScript" if typed else "V8Js"
         self.description = (
@@ -62,7 +63,7 @@ class DenoEngine(Pool):
             place="stdio",
             prints=False,
             overhead=192,
-            writes=False,
+            tier="permissions",
         )
         missing = "Deno is not installed for this machine."
-        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle)
+        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle, rules=rules)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from reverie.scripting.pool import Pool
+from reverie.scripting.pool import RULES, Pool
 from reverie.scripting.program import Program
+from reverie.scripting.walls import Rules
 
 
 def binary() -> str | None:
@@ -35,7 +36,9 @@ class NodeEngine(Pool):
             exist yet.
     """
 
-    def __init__(self, *, size: int = 2, recycle: int = 1000, modules: Sequence[Path] = ()) -> None:
+    def __init__(
+        self, *, size: int = 2, recycle: int = 1000, rules: Rules = RULES, modules: Sequence[Path] = ()
+    ) -> None:
         self.name = "nodejs"
         self.label = "Node.js"
         self.description = "Server-side JavaScript handler using the Node.js engine."
@@ -53,4 +56,4 @@ class NodeEngine(Pool):
             walled=("--preserve-symlinks",),  # whoever asks for the real path of a walled folder is refused
         )
         missing = "Node.js is not installed on this machine."
-        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle)
+        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle, rules=rules)

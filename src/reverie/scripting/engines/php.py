@@ -7,8 +7,9 @@ import shutil
 import subprocess
 from typing import Final
 
-from reverie.scripting.pool import Pool
+from reverie.scripting.pool import RULES, Pool
 from reverie.scripting.program import Program
+from reverie.scripting.walls import Rules
 
 NEEDED: Final = frozenset({"pcntl", "posix", "ffi"})
 """Extensions: to fork, to know processes, and to set limits."""
@@ -43,7 +44,7 @@ def available() -> bool:
 class PhpEngine(Pool):
     """Every run in a process of its own, forked from a warm parent while nothing is to do."""
 
-    def __init__(self, *, size: int = 2, recycle: int = 1000) -> None:
+    def __init__(self, *, size: int = 2, recycle: int = 1000, rules: Rules = RULES) -> None:
         self.name = "php"
         self.label = "PHP"
         self.description = "Script handler using native PHP."
@@ -57,6 +58,7 @@ class PhpEngine(Pool):
             place="third",
             prints=True,
             overhead=96,
+            forks=True,
         )
         missing = "PHP is not installed on this machine, or lacks its extensions pcntl, posix and FFI."
-        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle)
+        super().__init__(program if path else None, missing=missing, size=size, recycle=recycle, rules=rules)

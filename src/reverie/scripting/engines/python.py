@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from reverie.scripting.engine import Outcome, Run
-from reverie.scripting.pool import Pool
+from reverie.scripting.pool import RULES, Pool
 from reverie.scripting.program import Program
+from reverie.scripting.walls import Rules
 
 
 def available() -> bool:
@@ -18,14 +19,14 @@ def available() -> bool:
 class PythonEngine(Pool):
     """Every run in a process of its own, forked from a warm parent while nothing is to do."""
 
-    def __init__(self, *, size: int = 2, recycle: int = 1000) -> None:
+    def __init__(self, *, size: int = 2, recycle: int = 1000, rules: Rules = RULES) -> None:
         self.name = "python3"
         self.label = "Python3"
         self.description = "Script handler using native Python3."
         self.sandboxed = False
-        program = Program(path=None, runner="runner.py", place="third", prints=True, overhead=96)
+        program = Program(path=None, runner="runner.py", place="third", prints=True, overhead=96, forks=True)
         missing = "Python scripts need Linux."
-        super().__init__(program if available() else None, missing=missing, size=size, recycle=recycle)
+        super().__init__(program if available() else None, missing=missing, size=size, recycle=recycle, rules=rules)
 
 
 class PythonAlias:

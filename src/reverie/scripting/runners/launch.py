@@ -1,15 +1,16 @@
 """Become the process that runs user code. Stands alone: ``python -I -S launch.py SPEC``, SPEC being a JSON map.
 
 It makes a session of its own, ties its life to its parent's, sets limits, gives up root, closes every descriptor but
-the standard ones and the pipe, and lets the kernel (Landlock, where it has it) close all files but the system's and its
-own folder. Then it turns into the program named, or, without one, runs the Python runner itself.
-Every step must succeed: what cannot be locked in does not run.
+the standard ones and the pipe, lets the kernel (Landlock, where it has it) close all files but the system's and its
+own folder, and (seccomp, likewise) all calls of the system that filters refuse. Then it turns into the program named,
+or, without one, runs the Python runner itself. Every step must succeed: what cannot be locked in does not run.
 
 SPEC: ``parent`` process id; ``user`` to become, or null; ``folder`` to live in; ``wire`` descriptor of the pipe;
 ``place`` where the pipe goes: ``stdio`` (descriptors 0 and 1) or ``third`` (3); ``program`` a path or null;
 ``arguments``; ``runner`` path of the Python runner; ``reads`` more paths that it may read; ``folders`` those that the
 user could not reach by name, with the descriptors to hand on; ``environment``; ``limits`` by name, such as
-``{"nofile": 256}``.
+``{"nofile": 256}``; ``filters`` of system calls in hexadecimal; ``last_filter``, which the Python runner puts on itself
+around a run.
 """
 
 import contextlib
@@ -22,11 +23,26 @@ import signal
 import sys
 
 PR_SET_PDEATHSIG = 1
+PR_SET_DUMPABLE = 4
+PR_SET_SECCOMP = 22
+PR_SET_CHILD_SUBREAPER = 36
 PR_SET_NO_NEW_PRIVS = 38
 LANDLOCK_CREATE, LANDLOCK_ADD, LANDLOCK_RESTRICT = 444, 445, 446  # the same on every architecture
 READ = 0b1101  # execute, read a file, list a folder
-FILE = 0b0101  # execute, read
-SYSTEM = ["/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "/run/systemd/resolve"]
+FILE = 0b1100_0000_0000_0111  # what concerns a file and no folder: execute, write, read, cut, control a device
+# Not all of /etc, /sys and /dev: settings of this instance may stand in the first, and what every process may write in
+# the last is a way from one script to another.
+SYSTEM = [
+    "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/proc", "/run/systemd/resolve",
+    "/sys/devices/system", "/sys/fs/cgroup", "/sys/kernel/mm",
+    *("/etc/" + name for name in (
+        "alternatives", "ca-certificates", "crypto-policies", "gai.conf", "group", "host.conf", "hosts", "inputrc",
+        "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "machine-id", "mime.types",
+        "nsswitch.conf", "os-release", "passwd", "php", "pki", "protocols", "python3", "resolv.conf", "services",
+        "ssl", "terminfo", "timezone",
+    )),
+]  # fmt: skip
+DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -34,6 +50,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 def main(spec):
     os.setsid()
     end_with(spec["parent"])
+    check(libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))  # what a script leaves without a parent comes back here
     give_way_when_memory_ends()
     for name, value in spec["limits"].items():
         lower(getattr(resource, "RLIMIT_" + name.upper()), value)
@@ -52,11 +69,14 @@ def main(spec):
     if rules is not None:
         check(libc.syscall(LANDLOCK_RESTRICT, rules, 0))
         os.close(rules)
+    for one in spec["filters"]:
+        lock(one)
     if runner is None:
         turn_into(program, spec)
+    check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))  # a run shall not look into the parent that forked it
     os.environ.clear()
     os.environ.update(spec["environment"])
-    runner["serve"](3, libc)
+    runner["serve"](3, libc, lambda: lock(spec["last_filter"]))
 
 
 def end_with(parent):
@@ -132,7 +152,7 @@ def landlock(reads, folder):
         check(-1)
     for path in [*SYSTEM, *reads]:
         allow(rules, path, READ)
-    for path in [folder, "/dev"]:
+    for path in [folder, *DEVICES]:
         allow(rules, path, everything)
     return high(rules)
 
@@ -151,6 +171,18 @@ def allow(rules, path, access):
         rule = Beneath(access, descriptor)
         check(libc.syscall(LANDLOCK_ADD, rules, 1, ctypes.byref(rule), 0))
         os.close(descriptor)
+
+
+class Filter(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
+
+
+def lock(text):
+    """Have the kernel refuse what a filter names, from here on and in all that is started; empty: nothing."""
+    if text:
+        steps = ctypes.create_string_buffer(bytes.fromhex(text))
+        program = Filter(len(text) // 16, ctypes.cast(steps, ctypes.c_void_p))
+        check(libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0))
 
 
 def place(wire, where, kept):

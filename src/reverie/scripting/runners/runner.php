@@ -194,13 +194,31 @@ namespace Reverie {
         ];
     }
 
-    function take_one(Wire $wire, \FFI $libc, int $parent): void
+    // Have the kernel refuse what a filter names, which is given in hexadecimal; nothing where there is none.
+    function lock(\FFI $libc, string $text): void
     {
-        $libc->prctl(1, 9, 0, 0, 0); // PR_SET_PDEATHSIG, SIGKILL
+        if ($text === '') {
+            return;
+        }
+        $bytes = hex2bin($text);
+        $steps = $libc->new('unsigned char[' . strlen($bytes) . ']');
+        \FFI::memcpy($steps, $bytes, strlen($bytes));
+        $filter = $libc->new('struct filter');
+        $filter->length = intdiv(strlen($bytes), 8);
+        $filter->steps = $libc->cast('unsigned char *', \FFI::addr($steps));
+        if ($libc->prctl(22, 2, \FFI::addr($filter), 0, 0) !== 0) { // PR_SET_SECCOMP
+            leave(70);
+        }
+    }
+
+    function take_one(Wire $wire, \FFI $libc, int $parent, string $filter): void
+    {
+        $libc->prctl(1, 9, null, 0, 0); // PR_SET_PDEATHSIG, SIGKILL
         if (posix_getppid() !== $parent) {
             leave(HOST_GONE);
         }
         posix_setpgid(0, 0);
+        lock($libc, $filter);
         $text = $wire->receive();
         $message = decode($text);
         $me = posix_getpid();
@@ -276,20 +294,24 @@ namespace Reverie {
         exit($code);
     }
 
-    function serve(Wire $wire, \FFI $libc): never
+    function serve(Wire $wire, \FFI $libc, string $filter): never
     {
+        $libc->prctl(4, 0, null, 0, 0); // PR_SET_DUMPABLE: a run shall not look into the parent that forked it
         $wire->send(['type' => 'ready', 'version' => PHP_VERSION]);
         $parent = posix_getpid();
         for (;;) {
             $pid = pcntl_fork();
             if ($pid === 0) {
-                take_one($wire, $libc, $parent);
+                take_one($wire, $libc, $parent, $filter);
             }
             if ($pid < 0) {
                 exit(70);
             }
             pcntl_waitpid($pid, $status);
             posix_kill(-$pid, SIGKILL); // what it started in its group
+            while (pcntl_waitpid(-1, $other, WNOHANG) > 0) {
+                // what it left without a parent
+            }
             $code = pcntl_wifexited($status) ? pcntl_wexitstatus($status) : -pcntl_wtermsig($status);
             if ($code === HOST_GONE) {
                 exit($code);
@@ -340,10 +362,11 @@ namespace DreamFactory\Core\Exceptions {
 
 namespace {
     $libc = FFI::cdef('
-        int prctl(int, unsigned long, unsigned long, unsigned long, unsigned long);
+        struct filter { unsigned short length; unsigned char *steps; };
+        int prctl(int, unsigned long, void *, unsigned long, unsigned long);
         int setrlimit(int, const unsigned long *);
         void _exit(int);
     ');
     unset($name, $status);
-    Reverie\serve(new Reverie\Wire(), $libc);
+    Reverie\serve(new Reverie\Wire(), $libc, (string) end($argv));
 }

@@ -86,7 +86,7 @@ def moved(path, folders):
 # The parent.
 
 
-def serve(wire, libc):
+def serve(wire, libc, lock):
     send(wire, {"type": "ready", "version": sys.version.split()[0]})
     gc.collect()
     gc.freeze()
@@ -95,7 +95,7 @@ def serve(wire, libc):
         pid = os.fork()
         if pid == 0:
             try:
-                take_one(wire, libc, parent)
+                take_one(wire, libc, parent, lock)
             finally:
                 os._exit(70)
         code = end_of(pid)
@@ -110,6 +110,9 @@ def end_of(pid):
     with contextlib.suppress(OSError):  # it ended before it had a group
         os.killpg(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass  # what it left without a parent
     return os.waitstatus_to_exitcode(status)
 
 
@@ -141,12 +144,13 @@ def read(wire, count):
 # The child.
 
 
-def take_one(wire, libc, parent):
+def take_one(wire, libc, parent, lock):
     """Wait for a run, do it, and end."""
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(HOST_GONE)
     os.setpgid(0, 0)
+    lock()
     message = json.loads(receive(wire), object_hook=Map)
     me = os.getpid()
     send(wire, {"type": "started", "pid": me})

@@ -8,6 +8,7 @@ from typing import Final
 
 from reverie.errors import BadRequest, ScriptingDisabled
 from reverie.events.identity import SETTING, check_policy
+from reverie.events.limits import check_limits
 from reverie.jobs.connections import check_delay
 from reverie.model import JSON
 from reverie.scripting.library import check_link
@@ -24,7 +25,9 @@ def refuse_disabled(disabled: Collection[str], language: str | None) -> None:
 
 
 def check_queue_options(config: JSON) -> None:
-    """Raise BadRequest when a config's ``delay`` is no seconds and no lookup, or its ``identity`` no policy."""
+    """Raise BadRequest for a ``delay`` that is no seconds and no lookup, an ``identity`` that is no policy, or limits
+    or an isolation that cannot be kept."""
+    check_limits(_options(config))
     for name, value in _options(config).items():
         if name.lower() in _DELAYS:
             check_delay(value)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from reverie.scripting.program import sweep
+from reverie.scripting.folder import sweep
 
 
 def test_only_folders_of_processes_that_are_gone_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

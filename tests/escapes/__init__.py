@@ -1,0 +1,1 @@
+"""Attempts of scripts to get out, in every language; what each level of isolation stops, and a program that shows it."""
