@@ -18,7 +18,9 @@ from reverie.errors import SettingsError
 from reverie.events.calls import CALL
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
+from reverie.events.recording import Recorder
 from reverie.events.runs import ScriptRuns
+from reverie.events.trials import Trials
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
@@ -76,6 +78,7 @@ async def build(
         engines = script_engines(side_by_side)
         for engine in engines.values():
             stack.push_async_callback(engine.close)
+        recorder = Recorder(store, memory)
         outgoing = Outgoing(settings.script_egress)
         stack.push_async_callback(outgoing.close)
         runs = ScriptRuns(
@@ -85,6 +88,7 @@ async def build(
             visible_settings(settings),
             disabled=frozenset(settings.scripting_disable),
             isolation=settings.script_isolation,
+            recorder=recorder,
         )
         platform = _wire(settings, clock, store, memory, auth, runs)
         stack.push_async_callback(platform.queue.close)
@@ -92,7 +96,7 @@ async def build(
         stack.push_async_callback(platform.waits.close)
         stack.push_async_callback(platform.registry.close)
         await platform.look_for_administrator()
-        tasks = [asyncio.create_task(_keep_looking(platform))]
+        tasks = [asyncio.create_task(_keep_looking(platform)), asyncio.create_task(recorder.run())]
         if scripts:
             tasks.append(asyncio.create_task(_warm_up(engines.values())))
         try:
@@ -141,6 +145,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         [*map(sql_type, dialects.values()), *(script_service(one.name, one.label) for one in script_types)]
     )
     # Services, jobs and the dispatcher lead to one another; the callables below close the circle.
+    dispatcher: Dispatcher
     queue = job_queue(settings, store, clock)
     # SQLite tells of every commit; another store is looked at.
     watch = JobWatch(queue, clock, store.database.changes if store.database.dialect == "sqlite" else None)
@@ -178,6 +183,19 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock))
         | {"api_docs": docs},
     )
+    trials = Trials(
+        store=store,
+        memory=memory,
+        queue=queue,
+        runs=runs,
+        keeping=queued,
+        context_of=lambda caller, depth, request_id, rehearse: dispatcher.context(
+            caller, requestor=Requestor.SCRIPT, depth=depth, request_id=request_id, rehearse=rehearse
+        ),
+        open=queued.open,
+        script_of_service=service_script,
+        recorder=runs.recorder,
+    )
     specs = Specs(memory, types, lambda request, context: dispatcher.dispatch(request, context))
     dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises, specs)
     registry.add(
@@ -192,6 +210,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs), platform={}),
             disabled=settings.scripting_disable,
             extra=queue_resources(store, queue, queued.open, clock),
+            trials=trials,
         )
     )
     registry.add(UserService(auth=auth, memory=memory))
@@ -209,6 +228,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         registry=registry,
         dispatcher=dispatcher,
         types=types,
+        trials=trials,
         gauge=Gauge(queue, store),
     )
 

@@ -9,7 +9,9 @@ from reverie.cli.group import LazyGroup
 
 @click.group(
     cls=LazyGroup,
-    lazy={},
+    lazy={
+        "test": "reverie.cli.scripts_test:test",
+    },
 )
 def scripts() -> None:
     """Keep scripts in files, and test them before they are used."""
