@@ -18,7 +18,7 @@ from reverie.errors import ReverieError, ScriptError, StoreUnavailable
 from reverie.events.masks import masked, masked_caller, masked_event
 from reverie.jobs.payload import Packed, pack, unpack
 from reverie.model import JSON, Context, Script
-from reverie.store.captures import Watch, add_captures, purge_captures
+from reverie.store.captures import Watch, about_capture, add_captures, purge_captures
 from reverie.store.memory import Memory
 from reverie.store.script_versions import Count, add_counts, forget_choices
 from reverie.store.store import Store
@@ -162,11 +162,6 @@ class Recorder:
                         await forget_choices(self._store)
         finally:
             await self.flush()
-
-
-def about_capture(key: str) -> str:
-    """What the seal of a captured event is bound to."""
-    return f"capture:{key}"
 
 
 def open_capture(store: Store, row: Mapping[str, Value]) -> Packed:

@@ -33,6 +33,11 @@ class Watch:
     expires_at: float
 
 
+def about_capture(key: str) -> str:
+    """What the seal of an event kept of a script is bound to; fixtures are bound to the same."""
+    return f"capture:{key}"
+
+
 async def watches(store: Store) -> dict[str, Watch]:
     """By the key of the script; also those that have expired."""
     columns = [script_watch.c[name] for name in ("script", "name", "keep", "hours", "expires_at")]

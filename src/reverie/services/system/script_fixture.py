@@ -9,7 +9,7 @@ from reverie.database import Connection, Value
 from reverie.errors import BadRequest
 from reverie.events.fixtures import Fixtures, check_expectation
 from reverie.events.masks import masked_caller, masked_event
-from reverie.events.recording import about_capture, open_capture
+from reverie.events.recording import open_capture
 from reverie.jobs.payload import Packed, PayloadUnreadable, pack
 from reverie.model import ANONYMOUS, JSON, Caller, Context, Request, Response
 from reverie.services.system.fields import ID, STAMPS, Field, accept
@@ -17,6 +17,7 @@ from reverie.services.system.records import Records
 from reverie.services.system.relations import Row
 from reverie.services.system.resource import administrators_only
 from reverie.store import tables
+from reverie.store.captures import about_capture
 
 
 class ScriptFixtures(Records):
