@@ -263,6 +263,20 @@ def test_a_job_is_replayed_with_another_script_and_is_not_touched(stage: Stage, 
     stage.ask("PATCH", f"system/job/{job}", {"action": "cancel"})
 
 
+def test_a_captured_job_is_replayed_with_the_answers_of_its_first_run(stage: Stage) -> None:
+    [row] = stage.add("then")
+    name = stage.service("python3", f"return platform.api.get('db/_table/{TABLE}/{row}').content", queued=True)
+    watched(stage, f"service:{name}")
+    job = stage.server.as_admin("POST", f"/api/v2/{name}", {}).headers["x-reverie-job"]
+    stage.server.wait_for_job(job)
+    [event] = captured(stage, f"service:{name}")
+    stage.server.as_key("PATCH", f"{ROWS}/{row}", {"name": "now"})
+
+    told = tried(stage, job=job)
+
+    assert (event["job_id"], told["calls"][0]["source"], told["result"]["name"]) == (job, "tape", "then")
+
+
 def test_an_unsaved_script_is_queued(stage: Stage) -> None:
     told = tried(
         stage, 202, mode="queue", language="v8js", event={"request": {"method": "PUT"}},
@@ -311,6 +325,7 @@ def test_a_save_that_fails_its_fixtures_is_refused_where_the_script_wants_that(s
 
     refused = stage.ask("PATCH", f"system/event_script/{EVENT}", {"content": STAMP.replace("7", "8")})
 
+    assert stage.ask("PATCH", f"system/event_script?ids={EVENT}", {"content": "1"}).status == 409  # by another door
     assert refused.status == 409
     [problem] = refused.json["error"]["context"]["fixtures"]["stamps"]
     assert problem.startswith("request: expected ")

@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from reverie.database import Value
+from reverie.database import DatabaseError, Value
 from reverie.errors import ReverieError, ScriptError, StoreUnavailable
 from reverie.events.masks import masked, masked_caller, masked_event
 from reverie.jobs.payload import Packed, pack, unpack
@@ -140,12 +140,16 @@ class Recorder:
             except StoreUnavailable:
                 for place, count in counts.items():
                     _add(self._counts.setdefault(place, Count()), count)
+            except DatabaseError as error:
+                log.warning("script.not_recorded", error=str(error))
             captures, self._captures = self._captures, []
             if captures:
                 try:
                     await add_captures(self._store, captures)
                 except StoreUnavailable:
                     self._captures[:0] = captures
+                except DatabaseError as error:
+                    log.warning("script.not_recorded", error=str(error))
 
     async def run(self) -> None:
         """Write and clear away, for ever; the last time when this is cancelled."""
@@ -157,7 +161,7 @@ class Recorder:
                 await self.flush()
                 if clock.monotonic() >= purge_at:
                     purge_at = clock.monotonic() + PURGE_EVERY
-                    with contextlib.suppress(StoreUnavailable):
+                    with contextlib.suppress(StoreUnavailable, DatabaseError):
                         await purge_captures(self._store)
                         await forget_choices(self._store)
         finally:
@@ -178,8 +182,10 @@ def status_in(event: Mapping[str, JSON]) -> int | None:
 
 
 def _said(event: Mapping[str, JSON], name: str) -> str:
+    """What the request says, as every database can hold it."""
     request = event.get("request")
-    return str(request.get(name) or "") if isinstance(request, dict) else ""
+    text = str(request.get(name) or "") if isinstance(request, dict) else ""
+    return text.encode(errors="replace").decode().replace("\x00", "\ufffd")
 
 
 def _add(total: Count, more: Count) -> None:

@@ -22,9 +22,8 @@ def changed(path: str, before: JSON, after: JSON) -> JSON:
         ({"a": 1}, {}, [{"path": "a", "change": "removed", "before": 1}]),
         ({}, {"a": None}, [{"path": "a", "change": "added", "after": None}]),
         ([1, 2], [1], [{"path": "[1]", "change": "removed", "before": 2}]),
-        ({"r": [{"q": 1}]}, {"r": [{"q": 2}, 3]}, [
-            changed("r[0].q", 1, 2), {"path": "r[1]", "change": "added", "after": 3},
-        ]),
+        ({"r": [{"q": 1}]}, {"r": [{"q": 2}]}, [changed("r[0].q", 1, 2)]),
+        ({"r": []}, {"r": [3]}, [{"path": "r[0]", "change": "added", "after": 3}]),
         ({"a": []}, {"a": {}}, [changed("a", [], {})]),
     ],
 )  # fmt: skip

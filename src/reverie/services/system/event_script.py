@@ -106,20 +106,23 @@ class EventScripts(Records):
         body = request.payload
         if self.must_pass is None or not body:
             return
+        named = ["/".join(path)] if path else await self.targets(request)
         for sent in records_of(request):
-            name = "/".join(path) or (sent.get("name") if isinstance(sent, dict) else None)
-            if isinstance(sent, dict) and isinstance(name, str) and is_storable(name):
-                old = await event_script_by_name(self.store, name)
-                config = decoded_config(sent["config"]) if "config" in sent else old.config if old else {}
-                content = sent.get("content", old.content if old else "")
-                script = Script(
-                    identifier=name if old is None else old.name,
-                    language=str(sent.get("type") or (old.type if old else "")),
-                    content=content if isinstance(content, str) else "",
-                    config=config,
-                    may_modify=is_true(
-                        sent.get("allow_event_modification", bool(old and old.allow_event_modification))
-                    ),
-                    key=name.lower(),
-                )
-                await self.must_pass(script)
+            if isinstance(sent, dict):
+                for name in named or [sent.get("name")]:
+                    if isinstance(name, str) and is_storable(name):
+                        await self.must_pass(await self._saved_as(name, sent))
+
+    async def _saved_as(self, name: str, sent: Mapping[str, JSON]) -> Script:
+        """The script as it will be."""
+        old = await event_script_by_name(self.store, name)
+        content = sent.get("content", old.content if old else "")
+        may_modify = sent.get("allow_event_modification", bool(old and old.allow_event_modification))
+        return Script(
+            identifier=name if old is None else old.name,
+            language=str(sent.get("type") or (old.type if old else "")),
+            content=content if isinstance(content, str) else "",
+            config=decoded_config(sent["config"]) if "config" in sent else old.config if old else {},
+            may_modify=is_true(may_modify),
+            key=name.lower(),
+        )

@@ -138,9 +138,11 @@ class Services(Records):
 
     async def handle(self, request: Request, context: Context, path: list[str]) -> Response:
         if self.must_pass is not None and request.method in ("PUT", "PATCH") and request.payload:
+            named: list[JSON] = [path[0]] if path else await self.targets(request)
             for sent in records_of(request):
                 if isinstance(sent, dict) and ("config" in sent or "type" in sent):
-                    await self._test(sent, path[0] if path else sent.get("id"), self.must_pass)
+                    for one in named or [sent.get("id")]:
+                        await self._test(sent, one, self.must_pass)
         return await super().handle(request, context, path)
 
     async def _test(self, sent: Mapping[str, JSON], identifier: JSON, must_pass: MustPass) -> None:
