@@ -19,11 +19,13 @@ from reverie.errors import SettingsError
 from reverie.events.calls import CALL
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
+from reverie.events.recording import Recorder
 from reverie.events.runs import ScriptRuns
+from reverie.events.trials import Trials
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
-from reverie.model import Caller, Context, Job, Requestor
+from reverie.model import Caller, Context, Job, Request, Requestor, Response
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.scripting.library import Library
@@ -77,6 +79,7 @@ async def build(
         engines = script_engines(settings, side_by_side)
         for engine in engines.values():
             stack.push_async_callback(engine.close)
+        recorder = Recorder(store, memory)
         outgoing = Outgoing(settings.script_egress)
         stack.push_async_callback(outgoing.close)
         runs = ScriptRuns(
@@ -88,6 +91,7 @@ async def build(
             disabled=frozenset(settings.scripting_disable),
             allowance=allowance(settings),
             sockets=settings.script_sockets == "open",
+            recorder=recorder,
         )
         platform = _wire(settings, clock, store, memory, auth, runs)
         stack.push_async_callback(platform.queue.close)
@@ -95,7 +99,7 @@ async def build(
         stack.push_async_callback(platform.waits.close)
         stack.push_async_callback(platform.registry.close)
         await platform.look_for_administrator()
-        tasks = [asyncio.create_task(_keep_looking(platform))]
+        tasks = [asyncio.create_task(_keep_looking(platform)), asyncio.create_task(recorder.run())]
         if scripts:
             tasks.append(asyncio.create_task(keep_warm(engines, memory, clock)))
         try:
@@ -139,6 +143,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         [*map(sql_type, dialects.values()), *(script_service(name, one.label) for name, one in runs.engines.items())]
     )
     # Services, jobs and the dispatcher lead to one another; the callables below close the circle.
+    dispatcher: Dispatcher
     queue = job_queue(settings, store, clock)
     # SQLite tells of every commit; another store is looked at.
     watch = JobWatch(queue, clock, store.database.changes if store.database.dialect == "sqlite" else None)
@@ -176,6 +181,17 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock))
         | {"api_docs": docs},
     )
+    trials = Trials(
+        store=store,
+        memory=memory,
+        queue=queue,
+        runs=runs,
+        keeping=queued,
+        context_of=lambda caller, outer, rehearse: _context_of_trial(dispatcher, caller, outer, rehearse),
+        open=queued.open,
+        script_of_service=service_script,
+        recorder=runs.recorder,
+    )
     specs = Specs(memory, types, lambda request, context: dispatcher.dispatch(request, context))
     dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises, specs)
     registry.add(
@@ -190,6 +206,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs, settings), platform={}),
             disabled=settings.scripting_disable,
             extra=queue_resources(store, queue, queued.open, clock),
+            trials=trials,
         )
     )
     registry.add(UserService(auth=auth, memory=memory))
@@ -207,6 +224,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         registry=registry,
         dispatcher=dispatcher,
         types=types,
+        trials=trials,
         gauge=Gauge(queue, store),
     )
 
@@ -223,4 +241,26 @@ def _context_of_job(
         job_id=job.id,
         trace=job.trace,
         holds=holds,
+    )
+
+
+def _context_of_trial(
+    dispatcher: Dispatcher,
+    caller: Caller,
+    outer: Context | None,
+    rehearse: Callable[[Request], Response | None] | None,
+) -> Context:
+    """As deep as a call of the one that asks, so that a script that tries itself comes to an end."""
+    if outer is None:
+        return dispatcher.context(caller, requestor=Requestor.SCRIPT, rehearse=rehearse)
+    return dispatcher.context(
+        caller,
+        requestor=Requestor.SCRIPT,
+        depth=outer.depth + 1,
+        hops=outer.hops,
+        request_id=outer.request_id,
+        job_id=outer.job_id,
+        trace=outer.trace,
+        holds=outer.holds,
+        rehearse=rehearse,
     )

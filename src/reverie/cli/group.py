@@ -69,6 +69,7 @@ def read(config: Path | None, **overrides: str | int | None) -> Settings:
         "up": "reverie.cli.up:up",
         "serve": "reverie.cli.serve:serve",
         "queue": "reverie.cli.queue:queue",
+        "scripts": "reverie.cli.scripts:scripts",
         "maintenance": "reverie.cli.workers:maintenance",
         "migrate": "reverie.cli.migrate:migrate",
         "keys": "reverie.cli.keys:keys",

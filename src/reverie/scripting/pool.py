@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from reverie.errors import CannotIsolate, ScriptCrashed, ScriptError
 from reverie.scripting.child import Child, NotStarted
-from reverie.scripting.engine import Outcome, Run
+from reverie.scripting.engine import Outcome, Run, StopWatch
 from reverie.scripting.folder import sweep
 from reverie.scripting.places import Places
 from reverie.scripting.program import Program
@@ -78,11 +78,14 @@ class Pool:
         self._must_hold(run)
         if run.fresh:
             self._wanted = self._size  # each run takes one for good
+        clock = StopWatch(run.times)
         await self._places.take(run.depth, run.owner)
+        clock.lap("wait")
         seconds: float | None = None
         try:
             for _ in range(_ATTEMPTS):
                 child = await self._pick(run)
+                clock.lap("start")
                 try:
                     outcome = await child.run(run)
                 except NotStarted:
@@ -91,6 +94,7 @@ class Pool:
                     seconds = outcome.seconds
                     return outcome
                 finally:
+                    clock.lap("run")
                     self._put_back(child, run)
             raise ScriptCrashed("The script's processes end before they begin.")
         finally:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Final, TypeAlias
 
 from reverie.errors import BadRequest, ScriptingDisabled
 from reverie.events.identity import SETTING, check_policy
 from reverie.events.limits import check_limits
 from reverie.jobs.connections import check_delay
-from reverie.model import JSON
+from reverie.model import JSON, Script
 from reverie.scripting.library import check_link
 
+MustPass: TypeAlias = "Callable[[Script], Awaitable[None]]"
+"""Raises Conflict for a script that fails its fixtures, where its config wants them to pass."""
 _DELAYS: Final = frozenset({"delay", "queued_delay"})
 
 
@@ -27,8 +29,8 @@ def refuse_disabled(disabled: Collection[str], language: str | None) -> None:
 def check_queue_options(config: JSON) -> None:
     """Raise BadRequest for a ``delay`` that is no seconds and no lookup, an ``identity`` that is no policy, or limits
     or an isolation that cannot be kept."""
-    check_limits(_options(config))
-    for name, value in _options(config).items():
+    check_limits(decoded_config(config))
+    for name, value in decoded_config(config).items():
         if name.lower() in _DELAYS:
             check_delay(value)
         elif name.lower() == SETTING:
@@ -43,7 +45,8 @@ def check_linked(values: Mapping[str, JSON]) -> None:
         raise BadRequest(wrong)
 
 
-def _options(config: JSON) -> Mapping[str, JSON]:
+def decoded_config(config: JSON) -> Mapping[str, JSON]:
+    """A config as a map, whether a map was sent or a text that holds one; else empty."""
     if isinstance(config, str):
         try:
             config = json.loads(config)

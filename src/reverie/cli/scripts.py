@@ -1,0 +1,17 @@
+"""``reverie scripts``: scripts as texts and as things to be tested; each command in a module of its own."""
+
+from __future__ import annotations
+
+import click
+
+from reverie.cli.group import LazyGroup
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        "test": "reverie.cli.scripts_test:test",
+    },
+)
+def scripts() -> None:
+    """Keep scripts in files, and test them before they are used."""
