@@ -35,7 +35,7 @@ from reverie.services.service import Service
 from reverie.services.spec import Specs
 from reverie.services.sql.extras import StoredExtras
 from reverie.services.sql.service import SqlService
-from reverie.services.system.build import all_types, queue_resources, system_service
+from reverie.services.system.build import all_types, queue_resources, system_service, writer_resources
 from reverie.services.system.environment import Facts
 from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import script_service
@@ -191,7 +191,8 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             flush=registry.flush,
             facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs), platform={}),
             disabled=settings.scripting_disable,
-            extra=queue_resources(store, queue, queued.open, clock),
+            extra=queue_resources(store, queue, queued.open, clock)
+            | writer_resources(runs.engines, settings.scripting_disable),
         )
     )
     registry.add(UserService(auth=auth, memory=memory))

@@ -45,6 +45,7 @@ class Run:
         fresh: True for a process of its own, ended after the run.
         depth: how many runs wait for this one, one inside the other. The pool's size counts at each depth apart, so a
             run never waits for a child that belongs to one above it.
+        check: True to parse the script and run nothing of it; what it returns is then what is wrong with it.
     """
 
     script: Script
@@ -55,6 +56,7 @@ class Run:
     domain: str = ""
     fresh: bool = False
     depth: int = 0
+    check: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ import signal
 import struct
 import sys
 import threading
+import warnings
 
 SCRIPT = "<script>"
 HOST_GONE = 71
@@ -154,7 +155,8 @@ def take_one(wire, libc, parent):
     sys.stdout.reconfigure(line_buffering=True, errors="replace")
     sys.stderr.reconfigure(errors="replace")
     os.set_inheritable(wire, False)
-    answer = run(message, Platform(message["platform"], wire))
+    checks = message["type"] == "check"
+    answer = checked(message["script"]) if checks else run(message, Platform(message["platform"], wire))
     if os.getpid() != me:
         os._exit(0)  # a fork that the script made has come this far
     for stream in (sys.stdout, sys.stderr):
@@ -221,6 +223,26 @@ def compile_script(text):
     function = ast.FunctionDef("__script__", arguments, body, [], None, type_params=[])
     tree.body = [*first, function]
     return compile(ast.fix_missing_locations(tree), SCRIPT, "exec")
+
+
+def checked(text):
+    """What keeps the text from running, and what the compiler warns of; nothing of it is run."""
+    found = []
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            compile_script(text)
+        except SyntaxError as error:
+            found.append(problem(error.lineno, error.offset, error.msg, "error"))
+        except (ValueError, RecursionError) as error:
+            found.append(problem(None, None, str(error), "error"))
+    said = {(one.lineno, str(one.message)) for one in heard}
+    found += [problem(line, None, text, "warning") for line, text in sorted(said)]
+    return {"type": "result", "event": {}, "returned": found}
+
+
+def problem(line, column, message, severity):
+    return {"line": line, "column": column, "message": message, "severity": severity}
 
 
 def failure(error):

@@ -10,6 +10,7 @@ from reverie.clock import Clock
 from reverie.jobs.payload import Packed
 from reverie.jobs.queue import Queue
 from reverie.model import Job
+from reverie.scripting.engine import Engine
 from reverie.services.system.app import Apps
 from reverie.services.system.cache import Caches, Flush
 from reverie.services.system.environment import Environment, Facts
@@ -21,6 +22,7 @@ from reverie.services.system.lookup import Lookups
 from reverie.services.system.queue import QueueResource
 from reverie.services.system.resource import Missing, Resource
 from reverie.services.system.role import Roles
+from reverie.services.system.script_check import ScriptCheck
 from reverie.services.system.script_type import ScriptType, ScriptTypes
 from reverie.services.system.service import Services
 from reverie.services.system.service_type import BUILT_IN, ServiceType, ServiceTypes
@@ -46,6 +48,13 @@ def queue_resources(
         "job": JobResource(store=store, queue=queue, open=open_payload, clock=clock),
         "queue": QueueResource(store=store, queue=queue, clock=clock),
         "worker": WorkerResource(store=store, queue=queue, clock=clock),
+    }
+
+
+def writer_resources(engines: Mapping[str, Engine], disabled: Collection[str]) -> dict[str, Resource]:
+    """What `system` has for who writes scripts, by name."""
+    return {
+        "script_check": ScriptCheck(engines=engines, disabled=disabled),
     }
 
 

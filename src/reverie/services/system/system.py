@@ -19,6 +19,7 @@ _VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     "failed_job": ("get", "post", "patch", "delete"),
     "job": ("get", "patch", "delete"),
     "queue": ("get", "post", "patch"),
+    "script_check": ("post",),
 }
 """Of resources that do not have all."""
 _BY_NAME: Final = frozenset({"custom", "event_script", "queue", "script_type", "service_type", "worker"})
@@ -105,7 +106,7 @@ class SystemService:
         for name in self.present:
             verbs = _VERBS.get(name, VERBS)
             paths.append(EventPath(name=f"system.{name}", verbs=verbs))
-            if name in ("constant", "environment", "event"):
+            if name in ("constant", "environment", "event", "script_check"):
                 continue
             one = placeholder(name)
             verbs = tuple(verb for verb in verbs if verb != "post" or name in _POST_BY_ID)
