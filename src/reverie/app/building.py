@@ -192,7 +192,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs), platform={}),
             disabled=settings.scripting_disable,
             extra=queue_resources(store, queue, queued.open, clock)
-            | writer_resources(runs.engines, settings.scripting_disable),
+            | writer_resources(memory, registry.find, runs.engines, settings.scripting_disable),
         )
     )
     registry.add(UserService(auth=auth, memory=memory))

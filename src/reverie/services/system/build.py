@@ -23,6 +23,7 @@ from reverie.services.system.queue import QueueResource
 from reverie.services.system.resource import Missing, Resource
 from reverie.services.system.role import Roles
 from reverie.services.system.script_check import ScriptCheck
+from reverie.services.system.script_declaration import ScriptDeclarations
 from reverie.services.system.script_type import ScriptType, ScriptTypes
 from reverie.services.system.service import Services
 from reverie.services.system.service_type import BUILT_IN, ServiceType, ServiceTypes
@@ -51,10 +52,13 @@ def queue_resources(
     }
 
 
-def writer_resources(engines: Mapping[str, Engine], disabled: Collection[str]) -> dict[str, Resource]:
+def writer_resources(
+    memory: Memory, find_service: FindService, engines: Mapping[str, Engine], disabled: Collection[str]
+) -> dict[str, Resource]:
     """What `system` has for who writes scripts, by name."""
     return {
         "script_check": ScriptCheck(engines=engines, disabled=disabled),
+        "script_declaration": ScriptDeclarations(memory=memory, find_service=find_service),
     }
 
 

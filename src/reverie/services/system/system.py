@@ -13,7 +13,9 @@ from reverie.services.system.openapi import describe
 from reverie.services.system.records import Records
 from reverie.services.system.resource import Missing, Resource, flag, listed, unsupported_verb
 
-_READ_ONLY: Final = frozenset({"constant", "environment", "event", "script_type", "service_type", "worker"})
+_READ_ONLY: Final = frozenset(
+    {"constant", "environment", "event", "script_declaration", "script_type", "service_type", "worker"}
+)
 _VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(_READ_ONLY, ("get",)),
     "failed_job": ("get", "post", "patch", "delete"),
@@ -22,7 +24,9 @@ _VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     "script_check": ("post",),
 }
 """Of resources that do not have all."""
-_BY_NAME: Final = frozenset({"custom", "event_script", "queue", "script_type", "service_type", "worker"})
+_BY_NAME: Final = frozenset(
+    {"custom", "event_script", "queue", "script_declaration", "script_type", "service_type", "worker"}
+)
 _POST_BY_ID: Final = frozenset({"event_script", "failed_job", "queue"})
 _ACCOUNT_PARTS: Final = ("session", "password", "profile")
 
