@@ -1,20 +1,27 @@
-"""What `system` has for who writes scripts: diagnostics, and declarations for editors."""
+"""What `system` has for who writes scripts: diagnostics, declarations for editors, and runs as they end."""
 
 from __future__ import annotations
 
+import http.client
+import json
 import subprocess
 import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from reverie.scripting.engines import deno
-from tests.acceptance.script_stage import Stage, each_stage, error
-from tests.acceptance.server import JSONValue, Server
+from tests.acceptance.script_stage import TABLE, Stage, each_stage, error
+from tests.acceptance.server import JSONValue, Server, wait_for
 
 stage = each_stage
 CHECK = "/api/v2/system/script_check"
 DECLARATIONS = "/api/v2/system/script_declaration"
+TRACE = "/api/v2/system/script_trace"
 
 
 # -- diagnostics
@@ -177,3 +184,126 @@ def test_every_service_has_declarations_and_others_are_refused(server: Server) -
     answer = server.as_admin("GET", f"{DECLARATIONS}/nothing.d.ts")
     assert answer.status == 404
     assert ".d.ts" in error(answer)["message"]
+
+
+# -- runs
+
+
+class Runs:
+    """Runs as an administrator hears of them."""
+
+    def __init__(self) -> None:
+        self.told: list[JSONValue] = []
+        self.heard = threading.Event()
+
+    def of(self, script: str) -> list[JSONValue]:
+        return [one for one in self.told if one.get("script") == script]
+
+    def wait(self, script: str, count: int = 1) -> list[JSONValue]:
+        wait_for(lambda: len(self.of(script)) >= count, 10, lambda: f"{self.told}")
+        return self.of(script)
+
+
+@contextmanager
+def listening(server: Server) -> Iterator[Runs]:
+    runs = Runs()
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    headers = {"Accept": "text/event-stream", "X-DreamFactory-Session-Token": server.admin}
+    connection.request("GET", TRACE, headers=headers)
+    response = connection.getresponse()
+    assert (response.status, response.getheader("content-type")) == (200, "text/event-stream; charset=utf-8")
+
+    def read() -> None:
+        name = ""
+        try:
+            while line := response.readline():
+                if line.startswith(b"event: listening"):
+                    runs.heard.set()
+                name = line[7:].strip().decode() if line.startswith(b"event: ") else name
+                if line.startswith(b"data: ") and name == "run":
+                    runs.told.append(json.loads(line[6:]))
+        except (OSError, ValueError, AttributeError):
+            return  # the test has closed it
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    try:
+        assert runs.heard.wait(10)
+        yield runs
+    finally:
+        if connection.sock is not None:
+            connection.sock.shutdown(2)
+        thread.join(5)
+        response.close()
+        connection.close()
+
+
+def test_a_run_is_told_with_call_time_log_and_what_it_changed(stage: Stage) -> None:
+    event = stage.on_table("post.pre_process", "v8js", "print('hello'); event.request.payload.resource[0].qty = 7;")
+    with listening(stage.server) as runs:
+        stage.add("one")
+        [told] = runs.wait(event)
+
+    assert (told["type"], told["call"], told["output"]) == ("v8js", f"POST db/_table/{TABLE}", "hello\n")
+    assert (told["changed"], told["error"]) == (["request.payload.resource[0].qty"], None)
+    assert 0 < told["seconds"] < 5
+    assert abs(told["at"] - time.time()) < 60
+
+
+def test_a_run_that_fails_is_told_with_its_line(stage: Stage) -> None:
+    event = stage.on_table("get.pre_process", "python3", "a = 1\nprint('so far')\na.b = 2")
+    with listening(stage.server) as runs:
+        stage.server.as_key("GET", f"/api/v2/db/_table/{TABLE}")
+        [told] = runs.wait(event)
+
+    assert (told["error"]["kind"], told["error"]["line"], told["error"]["status_code"]) == ("AttributeError", 3, 500)
+    assert "a.b = 2" in told["error"]["excerpt"]
+    assert told["output"] == "so far\n"
+
+
+def test_runs_of_jobs_in_the_worker_are_told_too(stage: Stage) -> None:
+    event = stage.on_table("post.queued", "v8js", "print('later');")
+    with listening(stage.server) as runs:
+        stage.add("one")
+        [told] = runs.wait(event)
+
+    assert told["output"] == "later\n"
+    assert told["job_id"]
+
+
+def test_who_listens_late_hears_nothing_of_before_and_two_hear_the_same(stage: Stage) -> None:
+    event = stage.on_table("get.pre_process", "v8js", "print(1);")
+    stage.rows()
+    with listening(stage.server) as one, listening(stage.server) as other:
+        stage.rows()
+        assert len(one.wait(event)) == len(other.wait(event)) == 1
+
+
+def test_many_runs_at_once_are_all_told(stage: Stage) -> None:
+    event = stage.on_table("get.pre_process", "v8js", "")
+    with listening(stage.server) as runs:
+        threads = [threading.Thread(target=stage.rows) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(runs.wait(event, 40)) == 40
+
+
+def test_only_administrators_may_listen(server: Server) -> None:
+    for headers in ({}, {"X-DreamFactory-API-Key": server.key}):
+        answer = server.call("GET", TRACE, headers={"Accept": "text/event-stream", **headers})
+        assert answer.status in (400, 401, 403)
+
+
+def test_without_a_listener_no_socket_stands_in_the_folder(server: Server) -> None:
+    folder = server.data / "trace"
+
+    def sockets() -> list[Path]:
+        return list(folder.glob("*.sock"))
+
+    wait_for(lambda: not sockets(), 20)
+    with listening(server):
+        assert len(sockets()) == 1
+    gone: Callable[[], bool] = lambda: not sockets()  # noqa: E731
+    wait_for(gone, 20)

@@ -19,6 +19,7 @@ from reverie.events.calls import CALL
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
+from reverie.events.tracing import Trace
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
@@ -76,6 +77,8 @@ async def build(
         engines = script_engines(side_by_side)
         for engine in engines.values():
             stack.push_async_callback(engine.close)
+        trace = Trace(settings.data_dir / "trace", clock)
+        stack.push_async_callback(trace.close)
         outgoing = Outgoing(settings.script_egress)
         stack.push_async_callback(outgoing.close)
         runs = ScriptRuns(
@@ -85,8 +88,9 @@ async def build(
             visible_settings(settings),
             disabled=frozenset(settings.scripting_disable),
             isolation=settings.script_isolation,
+            trace=trace,
         )
-        platform = _wire(settings, clock, store, memory, auth, runs)
+        platform = _wire(settings, clock, store, memory, auth, runs, trace)
         stack.push_async_callback(platform.queue.close)
         stack.push_async_callback(platform.watch.close)
         stack.push_async_callback(platform.waits.close)
@@ -131,7 +135,9 @@ async def _keep_looking(platform: Platform) -> None:
         await platform.look_for_administrator()
 
 
-def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: Auth, runs: ScriptRuns) -> Platform:
+def _wire(
+    settings: Settings, clock: Clock, store: Store, memory: Memory, auth: Auth, runs: ScriptRuns, trace: Trace
+) -> Platform:
     dialects = sql_dialects(settings)
     script_types = [
         ScriptType(name=name, label=one.label, description=one.description, sandboxed=one.sandboxed)
@@ -206,6 +212,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         queue=queue,
         queued=queued,
         watch=watch,
+        trace=trace,
         waits=waits,
         registry=registry,
         dispatcher=dispatcher,

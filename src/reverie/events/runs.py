@@ -14,6 +14,7 @@ import structlog
 from reverie.auth.lookups import put_lookups
 from reverie.errors import BadRequest, LeaseLost, ScriptError, ScriptingDisabled, UnknownEngine
 from reverie.events.event import RAW, STRUCTURE, platform_map
+from reverie.events.tracing import Trace
 from reverie.model import JSON, Context, Request, Response, Script
 from reverie.outgoing import Outgoing, headers_of
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
@@ -40,6 +41,7 @@ class ScriptRuns:
         config: what scripts see as ``platform.config``.
         disabled: languages switched off; ``{"all"}`` for every one.
         isolation: which scripts may share a child process.
+        trace: where each run is told to who listens; None tells nobody.
     """
 
     def __init__(
@@ -52,10 +54,12 @@ class ScriptRuns:
         limits: Limits | None = None,
         disabled: frozenset[str] = frozenset(),
         isolation: Isolation = "instance",
+        trace: Trace | None = None,
     ) -> None:
         self.engines = engines
         self.config = config
         self.isolation = isolation
+        self._trace = trace
         self._outgoing = outgoing
         self._scratch = scratch
         self._limits = limits or Limits()
@@ -84,18 +88,17 @@ class ScriptRuns:
         text = put_lookups(script.content, context.caller, secrets=True)
         limits = self._limits if timeout is None else replace(self._limits, wall=timeout or float("inf"))
         try:
-            outcome = await engine.run(
-                Run(
-                    script=replace(script, content=text),
-                    event=event,
-                    platform=platform_map(context.caller, self.config if config is None else config),
-                    host=_Host(script, context, self._outgoing, self._scratch).answer,
-                    limits=limits,
-                    domain=self._domain(script),
-                    fresh=self.isolation == "run",
-                    depth=context.depth,
-                )
+            run = Run(
+                script=replace(script, content=text),
+                event=event,
+                platform=platform_map(context.caller, self.config if config is None else config),
+                host=_Host(script, context, self._outgoing, self._scratch).answer,
+                limits=limits,
+                domain=self._domain(script),
+                fresh=self.isolation == "run",
+                depth=context.depth,
             )
+            outcome = await (engine.run(run) if self._trace is None else self._trace.run(engine, run, context))
         except ScriptError as error:
             if error.output:
                 log.info("script.output", script=script.identifier, output=error.output)

@@ -24,6 +24,7 @@ from reverie.services.system.resource import Missing, Resource
 from reverie.services.system.role import Roles
 from reverie.services.system.script_check import ScriptCheck
 from reverie.services.system.script_declaration import ScriptDeclarations
+from reverie.services.system.script_trace import ScriptTrace
 from reverie.services.system.script_type import ScriptType, ScriptTypes
 from reverie.services.system.service import Services
 from reverie.services.system.service_type import BUILT_IN, ServiceType, ServiceTypes
@@ -59,6 +60,7 @@ def writer_resources(
     return {
         "script_check": ScriptCheck(engines=engines, disabled=disabled),
         "script_declaration": ScriptDeclarations(memory=memory, find_service=find_service),
+        "script_trace": ScriptTrace(),
     }
 
 

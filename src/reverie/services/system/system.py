@@ -14,7 +14,7 @@ from reverie.services.system.records import Records
 from reverie.services.system.resource import Missing, Resource, flag, listed, unsupported_verb
 
 _READ_ONLY: Final = frozenset(
-    {"constant", "environment", "event", "script_declaration", "script_type", "service_type", "worker"}
+    {"constant", "environment", "event", "script_declaration", "script_trace", "script_type", "service_type", "worker"}
 )
 _VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(_READ_ONLY, ("get",)),
@@ -110,7 +110,7 @@ class SystemService:
         for name in self.present:
             verbs = _VERBS.get(name, VERBS)
             paths.append(EventPath(name=f"system.{name}", verbs=verbs))
-            if name in ("constant", "environment", "event", "script_check"):
+            if name in ("constant", "environment", "event", "script_check", "script_trace"):
                 continue
             one = placeholder(name)
             verbs = tuple(verb for verb in verbs if verb != "post" or name in _POST_BY_ID)
