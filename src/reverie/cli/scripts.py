@@ -9,7 +9,12 @@ from reverie.cli.group import LazyGroup
 
 @click.group(
     cls=LazyGroup,
-    lazy={},
+    lazy={
+        "pull": "reverie.cli.scripts_sync:pull",
+        "push": "reverie.cli.scripts_sync:push",
+        "diff": "reverie.cli.scripts_sync:diff",
+        "dev": "reverie.cli.scripts_dev:dev",
+    },
 )
 def scripts() -> None:
     """Keep scripts in files, and test them before they are used."""
