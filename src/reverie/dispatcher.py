@@ -74,6 +74,7 @@ class Dispatcher:
         job_id: str | None = None,
         trace: str = "",
         holds: Callable[[], bool] | None = None,
+        rehearse: Callable[[Request], Response | None] | None = None,
     ) -> Context:
         """The surroundings of a call, with the way back in for scripts."""
 
@@ -90,6 +91,7 @@ class Dispatcher:
             job_id=job_id,
             trace=trace,
             holds=holds,
+            rehearse=rehearse,
         )
         return context
 
@@ -100,6 +102,10 @@ class Dispatcher:
                 raise LoopDetected(f"calls nest more than {MAX_DEPTH} deep: a script may be calling itself")
             must_hold(outer)
             self._auth.check(outer.caller, request, Requestor.SCRIPT)
+            if outer.rehearse is not None:
+                await self._services.find(request.service)
+                if (instead := outer.rehearse(request)) is not None:
+                    return instead
             context = self.context(
                 outer.caller,
                 requestor=Requestor.SCRIPT,
@@ -109,6 +115,7 @@ class Dispatcher:
                 job_id=outer.job_id,
                 trace=outer.trace,
                 holds=outer.holds,
+                rehearse=outer.rehearse,
             )
             return await self.dispatch(request, context)
         except ReverieError as error:

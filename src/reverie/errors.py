@@ -179,7 +179,9 @@ class ScriptError(ReverieError):
     Attributes:
         kind: the error's type in the script's language, such as ``TypeError``; ``""`` when there is none.
         line: line of the script text, counted from 1; None when unknown.
+        column: character of that line, counted from 1; None when unknown, as always in PHP.
         excerpt: that line's text; ``""`` when unknown.
+        source: the lines around it with that one marked; ``""`` when unknown.
         output: what the script had printed until then.
     """
 
@@ -191,14 +193,18 @@ class ScriptError(ReverieError):
         code: int | str | None = None,
         kind: str = "",
         line: int | None = None,
+        column: int | None = None,
         excerpt: str = "",
+        source: str = "",
         output: str = "",
     ) -> None:
         self.status = status
         super().__init__(message, code=code)
         self.kind = kind
         self.line = line
+        self.column = column
         self.excerpt = excerpt
+        self.source = source
         self.output = output
 
 

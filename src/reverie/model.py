@@ -155,6 +155,8 @@ class Context:
         job_id: the job on whose behalf the call is made, if any.
         trace: the W3C ``traceparent`` that the call came with; ``""`` without one.
         holds: whether the worker that runs the job on whose behalf the call is made may still act for it; None: no job.
+        rehearse: of a run that must change nothing: what a call that might change something is answered in place of
+            being made; None for one that may be made. Itself None where everything is done.
     """
 
     caller: Caller
@@ -167,6 +169,7 @@ class Context:
     job_id: str | None = None
     trace: str = ""
     holds: Callable[[], bool] | None = None
+    rehearse: Callable[[Request], Response | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,6 +183,8 @@ class Script:
         config: engine and queue options, as stored.
         version: grows with every change of the stored text.
         may_modify: its edits of the event take effect.
+        key: what its versions, counts and captures are kept under: the event's name in lower case, or
+            ``service:<id>``; ``""`` for a text that was never saved.
     """
 
     identifier: str
@@ -188,6 +193,7 @@ class Script:
     config: Mapping[str, JSON] = field(default_factory=dict)
     version: int = 1
     may_modify: bool = False
+    key: str = ""
 
 
 class JobStatus(StrEnum):

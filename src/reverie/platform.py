@@ -17,6 +17,7 @@ from reverie.errors import BadRequest, Conflict, Forbidden, StoreUnavailable, Un
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
 from reverie.events.tracing import Trace
+from reverie.events.trials import Trials
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.metrics import Measures
 from reverie.jobs.queue import Queue
@@ -62,6 +63,7 @@ class Platform:
     registry: Registry
     dispatcher: Dispatcher
     types: Mapping[str, ServiceType]
+    trials: Trials
     gauge: Gauge
     initialised: bool = False
     _token: str | None = field(default=None, repr=False)

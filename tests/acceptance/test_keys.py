@@ -63,7 +63,7 @@ def test_every_waiting_job_is_read_after_the_key_was_changed_and_the_old_one_goe
 
         rotated = keys(server, "rotate")
         assert rotated.returncode == 0, rotated.stderr
-        assert "1 secrets of settings and lookups were sealed anew" in rotated.stdout
+        assert "1 secrets of settings, lookups and kept events were sealed anew" in rotated.stdout
         current, old = rows(server)
         assert (current["state"], current["lookups"], old["state"], old["jobs_to_do"]) == ("in use", 1, "old", JOBS)
         assert old["key"] == before["key"]

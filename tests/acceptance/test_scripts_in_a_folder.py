@@ -219,7 +219,7 @@ def test_a_save_is_published_in_less_than_a_second_and_its_runs_are_printed(stag
         wait_for(lambda: "not today" in content(stage, name), 10)
         stage.server.as_key("POST", f"/api/v2/db/_table/{TABLE}", {"resource": [{"name": "two"}]})
         dev.wait("    ! Error: not today")
-        dev.wait("    2 | throw new Error('not today');")
+        dev.wait("    > 2 | throw new Error('not today');")
 
 
 def test_a_text_that_cannot_be_parsed_is_told_and_not_published(stage: Stage, tmp_path: Path) -> None:

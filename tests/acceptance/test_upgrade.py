@@ -146,6 +146,9 @@ def as_before_metrics(store: Path) -> None:
     found = re.search(r'^down_revision = "(\d+)"$', file.read_text(), re.MULTILINE)
     assert found is not None
     with contextlib.closing(sqlite3.connect(store)) as connection, connection:
+        for table in ("version", "count", "watch", "capture", "fixture"):
+            connection.execute(f"DROP TABLE script_{table}")
+        connection.execute("DROP TABLE job_version")
         connection.execute("DROP TABLE sql_extra")
         connection.execute("DROP TABLE worker_metric")
         connection.execute("DELETE FROM service WHERE name = 'api_docs'")

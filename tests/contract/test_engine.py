@@ -202,13 +202,15 @@ async def test_types_are_taken_off_and_lines_stay(engine: Engine) -> None:
 
 
 @TYPESCRIPT
-async def test_enums_and_parameter_properties_run_and_their_errors_name_no_wrong_line(engine: Engine) -> None:
+async def test_enums_and_parameter_properties_run_and_their_errors_name_the_line_as_it_was_written(
+    engine: Engine,
+) -> None:
     text = "enum Size { S, L }\nclass Box { constructor(readonly size: Size) {} }\n"
 
     assert (await play(engine, text + "return new Box(Size.L).size;")).returned == 1
     with pytest.raises(ScriptError) as caught:
         await play(engine, text + "\nthrow new Error(Size[Size.S]);")
-    assert (caught.value.message, caught.value.line) == ("S", None)
+    assert (caught.value.message, caught.value.line) == ("S", 4)
 
 
 @PHP

@@ -76,7 +76,9 @@ async def test_with_one_try_a_script_that_throws_runs_once_and_is_kept_with_its_
         "type": "Error",
         "message": "out of stock",
         "line": 3,
+        "column": None,
         "excerpt": "throw 'out of stock'",
+        "source": "",
         "output": "",
     }
     assert job.finished_at is not None

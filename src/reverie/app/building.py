@@ -18,8 +18,10 @@ from reverie.errors import SettingsError
 from reverie.events.calls import CALL
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
+from reverie.events.recording import Recorder
 from reverie.events.runs import ScriptRuns
 from reverie.events.tracing import Trace
+from reverie.events.trials import Trials
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
@@ -79,6 +81,7 @@ async def build(
             stack.push_async_callback(engine.close)
         trace = Trace(settings.data_dir / "trace", clock)
         stack.push_async_callback(trace.close)
+        recorder = Recorder(store, memory)
         outgoing = Outgoing(settings.script_egress)
         stack.push_async_callback(outgoing.close)
         runs = ScriptRuns(
@@ -89,6 +92,7 @@ async def build(
             disabled=frozenset(settings.scripting_disable),
             isolation=settings.script_isolation,
             trace=trace,
+            recorder=recorder,
         )
         platform = _wire(settings, clock, store, memory, auth, runs, trace)
         stack.push_async_callback(platform.queue.close)
@@ -96,7 +100,7 @@ async def build(
         stack.push_async_callback(platform.waits.close)
         stack.push_async_callback(platform.registry.close)
         await platform.look_for_administrator()
-        tasks = [asyncio.create_task(_keep_looking(platform))]
+        tasks = [asyncio.create_task(_keep_looking(platform)), asyncio.create_task(recorder.run())]
         if scripts:
             tasks.append(asyncio.create_task(_warm_up(engines.values())))
         try:
@@ -147,6 +151,7 @@ def _wire(
         [*map(sql_type, dialects.values()), *(script_service(one.name, one.label) for one in script_types)]
     )
     # Services, jobs and the dispatcher lead to one another; the callables below close the circle.
+    dispatcher: Dispatcher
     queue = job_queue(settings, store, clock)
     # SQLite tells of every commit; another store is looked at.
     watch = JobWatch(queue, clock, store.database.changes if store.database.dialect == "sqlite" else None)
@@ -184,6 +189,19 @@ def _wire(
         | dict.fromkeys(runs.engines, lambda record: ScriptService(record, runs, promises, clock))
         | {"api_docs": docs},
     )
+    trials = Trials(
+        store=store,
+        memory=memory,
+        queue=queue,
+        runs=runs,
+        keeping=queued,
+        context_of=lambda caller, depth, request_id, rehearse: dispatcher.context(
+            caller, requestor=Requestor.SCRIPT, depth=depth, request_id=request_id, rehearse=rehearse
+        ),
+        open=queued.open,
+        script_of_service=service_script,
+        recorder=runs.recorder,
+    )
     specs = Specs(memory, types, lambda request, context: dispatcher.dispatch(request, context))
     dispatcher = Dispatcher(auth, registry, Hooks(memory, runs, queued), promises, specs)
     registry.add(
@@ -199,6 +217,7 @@ def _wire(
             disabled=settings.scripting_disable,
             extra=queue_resources(store, queue, queued.open, clock)
             | writer_resources(memory, registry.find, runs.engines, settings.scripting_disable),
+            trials=trials,
         )
     )
     registry.add(UserService(auth=auth, memory=memory))
@@ -217,6 +236,7 @@ def _wire(
         registry=registry,
         dispatcher=dispatcher,
         types=types,
+        trials=trials,
         gauge=Gauge(queue, store),
     )
 

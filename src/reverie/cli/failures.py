@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from reverie.jobs.desk import Desk
     from reverie.jobs.queue import Queue
 
+Choose: TypeAlias = Callable[[list[str]], Awaitable[None]]
 _PAGE = 500
 
 
@@ -39,13 +40,20 @@ def failed(config: Path | None, as_json: bool) -> None:
 @click.argument("ids", nargs=-1)
 @click.option("--queue", help="Retry every failed script of this queue.")
 @click.option("--range", "places", metavar="FROM-TO", help="Retry by place in the list of `queue failed`, from 1.")
+@click.option(
+    "--version",
+    type=click.Choice(["then", "now"]),
+    help="Run the script as it was when the job was queued, or as it is.  [default: as chosen last, else now]",
+)
 @click.pass_obj
-def retry(config: Path | None, ids: tuple[str, ...], queue: str | None, places: str | None) -> None:
+def retry(
+    config: Path | None, ids: tuple[str, ...], queue: str | None, places: str | None, version: str | None
+) -> None:
     """Run failed scripts again, now: IDS as `queue failed` shows them, or `all`."""
     wanted = None if places is None else read_places(places)
     if places is not None and wanted is None:
         raise Misuse("--range takes two places with a dash between them, such as 1-5.")
-    for line in at_desk(config, lambda desk: retry_in(desk.queue, ids, queue, wanted)):
+    for line in at_desk(config, lambda desk: retry_in(desk.queue, ids, queue, wanted, _choosing(desk, version))):
         click.echo(line)
 
 
@@ -153,7 +161,16 @@ async def retry_failed(
         return await retry_in(queue, ids, queue_name, places)
 
 
-async def retry_in(queue: Queue, ids: Sequence[str], queue_name: str | None, places: range | None) -> list[str]:
+def _choosing(desk: Desk, version: str | None) -> Choose | None:
+    """What notes for jobs with which version of their script they run; None where nothing was said."""
+    from reverie.store.script_versions import choose_versions
+
+    return None if version is None else partial(choose_versions, desk.store, then=version == "then")
+
+
+async def retry_in(
+    queue: Queue, ids: Sequence[str], queue_name: str | None, places: range | None, choose: Choose | None = None
+) -> list[str]:
     """Retry what was asked for; a line for each job, and for each id that is none of a failed job."""
     wanted = dict.fromkeys(one for one in ids if one != "all")
     if "all" in ids or queue_name is not None or places is not None:
@@ -162,6 +179,8 @@ async def retry_in(queue: Queue, ids: Sequence[str], queue_name: str | None, pla
         wanted |= dict.fromkeys(job.id for job in chosen)
     if not wanted:
         return ["No retryable jobs found."]
+    if choose is not None:
+        await choose(list(wanted))
     retried = {job.id: job for job in await queue.retry(list(wanted))}
     return [
         f"{one} {retried[one].name} is due again." if one in retried else f"There is no failed job with id [{one}]."

@@ -13,7 +13,7 @@ from reverie.cli.group import read
 from reverie.cli.options import as_json, at_desk, command, limit
 from reverie.cli.tables import entry, lasted, moment, one_line, print_jobs, print_json, print_table, when
 from reverie.jobs.ledger import ENDED
-from reverie.model import JSON, Attempt, Job
+from reverie.model import JSON, Attempt, Job, JobStatus
 
 if TYPE_CHECKING:
     from reverie.jobs.desk import Desk
@@ -75,6 +75,8 @@ def show(config: Path | None, job_id: str, as_json: bool) -> None:
         print_table(("Attempt", "Outcome", "Worker", "Began", "Took", "Error"), (_cells(one) for one in attempts))
     for line in _error_lines(job.error):
         click.echo(line)
+    if job.status is JobStatus.FAILED and job.kind != "call":
+        click.echo(f"\nTry a corrected script on it: reverie queue replay {job.id} --script FILE")
 
 
 @command()
@@ -196,7 +198,9 @@ def _error_lines(error: JSON) -> Iterator[str]:
         return
     yield ""
     yield f"{error.get('type')}: {error.get('message')}"
-    if error.get("line") is not None:
+    if error.get("source"):
+        yield str(error["source"])
+    elif error.get("line") is not None:
         yield f"> {error['line']} | {str(error.get('excerpt') or '').rstrip()}"
 
 

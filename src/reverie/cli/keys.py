@@ -87,7 +87,7 @@ def reseal(config: Path | None) -> None:
 
 def _reseal(settings: Settings) -> None:
     done, lost = asyncio.run(_sealed_anew(settings))
-    click.echo(f"{done} secrets of settings and lookups were sealed anew.")
+    click.echo(f"{done} secrets of settings, lookups and kept events were sealed anew.")
     if lost:
         click.echo(f"{lost} cannot be opened: their key is not known here. Set them again.", err=True)
         sys.exit(1)
@@ -127,10 +127,11 @@ def drop(config: Path | None, key: str, ended: bool) -> None:
 
 def _reasons(uses: Uses, key: str, *, ended: bool) -> list[str]:
     """Why a key cannot go, each with what to do."""
-    settings, live = uses.settings[key] + uses.lookups[key], uses.live_jobs[key]
+    settings, live, events = uses.settings[key] + uses.lookups[key], uses.live_jobs[key], uses.events[key]
     gone = max(uses.ended_jobs[key], uses.results[key])
     return [
         *([f"{settings} secrets of settings and lookups (reverie keys reseal)"] if settings else []),
+        *([f"{events} events kept of scripts (reverie keys reseal)"] if events else []),
         *([f"{live} jobs that have not ended (wait until they have)"] if live else []),
         *([f"{gone} ended jobs could no longer be shown or tried again (--ended)"] if gone and not ended else []),
     ]
@@ -174,6 +175,7 @@ async def _rows(settings: Settings) -> list[Mapping[str, str | int]]:
             "state": states[key],
             "settings": uses.settings[key],
             "lookups": uses.lookups[key],
+            "events": uses.events[key],
             "jobs_to_do": uses.live_jobs[key],
             "jobs_ended": uses.ended_jobs[key],
             "results": uses.results[key],

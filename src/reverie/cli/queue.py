@@ -175,6 +175,7 @@ def _run(settings: Settings, options: WorkerOptions, *, as_json: bool, stale: Ca
         "list": "reverie.cli.jobs:list_jobs",
         "find": "reverie.cli.jobs:find",
         "show": "reverie.cli.jobs:show",
+        "replay": "reverie.cli.replay:replay",
         "logs": "reverie.cli.jobs:logs",
         "explain": "reverie.cli.jobs:explain",
         "cancel": "reverie.cli.jobs:cancel",

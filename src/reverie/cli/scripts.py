@@ -14,6 +14,7 @@ from reverie.cli.group import LazyGroup
         "push": "reverie.cli.scripts_sync:push",
         "diff": "reverie.cli.scripts_sync:diff",
         "dev": "reverie.cli.scripts_dev:dev",
+        "test": "reverie.cli.scripts_test:test",
     },
 )
 def scripts() -> None:

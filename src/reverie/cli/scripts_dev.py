@@ -188,13 +188,8 @@ def lines_of(told: dict[str, JSON]) -> Iterator[str]:
     if isinstance(error, dict):
         kind = f"{error['kind']}: " if error.get("kind") else ""
         yield f"    ! {kind}{error.get('message')}"
-        if error.get("line"):
-            excerpt = str(error.get("excerpt") or "").splitlines() or [""]
-            yield (
-                f"    {error['line']} | {excerpt[0]}"
-                if len(excerpt) == 1
-                else "\n".join(f"    {one}" for one in excerpt)
-            )
+        for line in str(error.get("excerpt") or "").splitlines():
+            yield f"    {line}"
 
 
 def _outcome(told: dict[str, JSON]) -> str:

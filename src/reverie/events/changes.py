@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import cast
+from typing import Final, Literal, TypeAlias, cast
 
 import structlog
 
+from reverie.events.event import response_map
 from reverie.model import JSON, Request, Response
 from reverie.scripting.engine import NOTHING, Outcome
+
+Stage: TypeAlias = Literal["pre_process", "post_process", "service", "other"]
+"""What a script hangs on; in the others nothing it changes takes effect."""
+_EDITED: Final = ("parameters", "headers", "payload", "content", "content_type")
 
 log = structlog.get_logger()
 
@@ -102,6 +107,25 @@ def response_after(outcome: Outcome, response: Response) -> Response:
         content_type = text_or_none(edited.get("content_type"))
         changed = replace(changed, content=edited["content"], content_type=content_type)
     return replace(changed, headers={**response.headers, **header_map(edited.get("headers"))})
+
+
+def event_after(stage: Stage, event: Mapping[str, JSON], outcome: Outcome) -> dict[str, JSON]:
+    """The event as it is once the edits of a script have taken effect, for who wants to see them."""
+    request, response = event.get("request"), event.get("response")
+    after = {name: value for name, value in event.items() if name != "response"}
+    match stage:
+        case "pre_process":
+            edited = _source(outcome).get("request")
+            if isinstance(edited, dict) and isinstance(request, dict):
+                after["request"] = {**request, **{name: edited[name] for name in _EDITED if name in edited}}
+            response = _source(outcome).get("response") or None
+        case "post_process":
+            response = response_map(response_after(outcome, response_of(response)))
+        case "service":
+            response = response_map(answer_of(outcome))
+        case _:
+            return outcome.event
+    return after if response is None else {**after, "response": response}
 
 
 def _source(outcome: Outcome) -> Mapping[str, JSON]:

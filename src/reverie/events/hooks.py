@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import structlog
 
-from reverie.errors import ReverieError
+from reverie.errors import ReverieError, ScriptError
 from reverie.events.changes import request_after, response_after, response_instead
 from reverie.events.event import event_map
 from reverie.events.names import Moment
 from reverie.events.runs import ScriptRuns
 from reverie.model import JSON, Context, Request, Response, Script
+from reverie.store.captures import Watch
 from reverie.store.memory import Memory
 from reverie.store.records import EventScriptRecord
 
@@ -35,6 +36,8 @@ class Hook:
     post_process: EventScriptRecord | None
     final: EventScriptRecord | None
     queued: EventScriptRecord | None
+    watched: frozenset[str] = frozenset()
+    """Stages without a script whose event somebody wants to see; ``""`` is the event itself."""
 
 
 def script_of(record: EventScriptRecord) -> Script:
@@ -45,6 +48,7 @@ def script_of(record: EventScriptRecord) -> Script:
         config=record.config,
         version=record.version,
         may_modify=record.allow_event_modification,
+        key=record.name.lower(),
     )
 
 
@@ -59,7 +63,8 @@ class Hooks:
     async def find(self, moments: Sequence[Moment]) -> list[Hook]:
         """The moments that have active scripts; most requests have none."""
         active = await self._memory.active_scripts()
-        if not active:
+        watched = await self._memory.watches()
+        if not active and not watched:
             return []
         hooks = []
         for moment in moments:
@@ -70,8 +75,9 @@ class Hooks:
                 active.get(name + ".post_process"),
                 active.get(name),
                 active.get(name + ".queued"),
+                _unscripted(name, active, watched) if watched else frozenset(),
             )
-            if hook.pre_process or hook.post_process or hook.final or hook.queued:
+            if hook.pre_process or hook.post_process or hook.final or hook.queued or hook.watched:
                 hooks.append(hook)
         return hooks
 
@@ -85,6 +91,8 @@ class Hooks:
         """
         answer: Response | None = None
         for hook in hooks:
+            if hook.watched:
+                await self._saw(hook, (".pre_process",), event_map(hook.moment.resource, request, None), context)
             if (record := hook.pre_process) is None:
                 continue
             event = event_map(hook.moment.resource, request, None)
@@ -98,6 +106,9 @@ class Hooks:
     async def after(self, hooks: Sequence[Hook], request: Request, response: Response, context: Context) -> Response:
         """Run the post_process scripts, also on an error's answer; one that throws replaces the answer."""
         for hook in hooks:
+            if hook.watched:
+                event = event_map(hook.moment.resource, request, response)
+                await self._saw(hook, (".post_process",), event, context)
             if (record := hook.post_process) is None:
                 continue
             try:
@@ -111,13 +122,26 @@ class Hooks:
                 response = response_after(outcome, response)
         return response
 
+    async def _saw(self, hook: Hook, stages: Sequence[str], event: dict[str, JSON], context: Context) -> None:
+        """Keep the event of stages that are watched and have no script; those that have one are kept with its run."""
+        if self._runs.recorder is None or context.rehearse is not None:
+            return
+        now = await self._runs.recorder.watched()
+        for stage in stages:
+            if stage in hook.watched and (watch := now.get(hook.moment.name.lower() + stage)) is not None:
+                self._runs.recorder.saw(watch, event, context)
+
     async def finally_(self, hooks: Sequence[Hook], request: Request, response: Response, context: Context) -> None:
         """Run what can change nothing any more, and keep what is queued. Failures are logged, never answered."""
         for hook in hooks:
+            if hook.watched:
+                await self._saw(hook, ("", ".queued"), event_map(hook.moment.resource, request, response), context)
             if hook.final is not None:
                 try:
                     event = event_map(hook.moment.resource, request, response)
                     await self._runs.run(script_of(hook.final), event, context)
+                except ScriptError:
+                    pass  # logged with the run
                 except ReverieError as error:
                     log.warning("script.failed", script=hook.final.name, error=error.message)
             if hook.queued is not None:
@@ -126,3 +150,11 @@ class Hooks:
                     await self._keeper.keep_event(hook.queued, event, context)
                 except ReverieError as error:
                     log.error("queue.event_not_kept", script=hook.queued.name, error=error.message)
+
+
+def _unscripted(name: str, active: Mapping[str, EventScriptRecord], watched: Mapping[str, Watch]) -> frozenset[str]:
+    return frozenset(
+        stage
+        for stage in (".pre_process", ".post_process", "", ".queued")
+        if name + stage in watched and name + stage not in active
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Final, cast
 
@@ -29,14 +30,21 @@ from reverie.scripting.engine import Outcome
 from reverie.sealing import Sealer
 from reverie.store.memory import Memory
 from reverie.store.records import EventScriptRecord, ServiceRecord
+from reverie.store.script_versions import runs_as_then, script_at
 from reverie.trace import trace_id, trace_of
 
 EVENT: Final = "script.event"
 SERVICE: Final = "script.service"
+TRIAL: Final = "script.trial"
+"""Kind of the jobs that try a script which was not saved; they bring its text along."""
 MOST_NAME: Final = 255
 """Characters of what a job runs."""
 
 log = structlog.get_logger()
+
+
+class VersionGone(ReverieError):
+    """A job shall run its script as it was when it was queued, and that version is not kept."""
 
 
 class TargetGone(Exception):
@@ -101,6 +109,11 @@ class Queued:
         identifier = f"{CALL}:{request.service}"[:MOST_NAME]
         return await self._keep(CALL, identifier, identifier, None, event_of(request), context, once)
 
+    async def keep_trial(self, script: Script, event: dict[str, JSON], context: Context) -> Promised:
+        """Store a job that runs a script which is not saved; see `keep_event`."""
+        name = f"trial:{script.identifier}"[:MOST_NAME]
+        return await self._keep(TRIAL, name, name, replace(script, key=""), event, context)
+
     async def _keep(  # noqa: PLR0913, RUF100 - what the three kinds differ in
         self,
         kind: str,
@@ -111,11 +124,15 @@ class Queued:
         context: Context,
         once: Once | None = None,
     ) -> Promised:
+        if context.rehearse is not None:
+            return Promised(job=None)  # nothing is done in a rehearsal, also not later
         caller = context.caller
         options = QueueOptions() if script is None else _options(script, caller)
         packed = Packed(
             event=event, caller=caller, environment=await self._environment(script), requestor=int(context.requestor)
         )
+        if kind == TRIAL and script is not None:
+            packed.environment["script"] = _stored(script)
         answers: list[Response | None] = []
 
         async def run_now(job: Job) -> None:
@@ -186,7 +203,7 @@ class Queued:
         if job.kind == CALL:
             return await self._make(turn, packed)
         try:
-            script = await self._target(job)
+            script = await self._target(job, packed)
         except TargetGone as gone:
             return Skipped(str(gone))
         caller = packed.caller
@@ -195,7 +212,7 @@ class Queued:
         await turn.begin()
         context = self._context_of(caller, job, 0, turn.holds)
         outcome = await self._run(script, packed, context, timeout=turn.timeout or 0.0)
-        if job.kind != SERVICE:
+        if job.kind == EVENT:
             return Done(output=outcome.output)
         return Done(output=outcome.output, result=seal_result(answer_of(outcome), self._sealer, job_id=job.id))
 
@@ -223,8 +240,8 @@ class Queued:
         """A job of a ``sync`` connection, inside the call that queued it: that call waits, as for a nested one."""
         packed = await self._opened(job)
         context = self._context_of(packed.caller, job, outer.depth + 1, outer.holds)
-        outcome = await self._run(await self._target(job), packed, context, timeout=None)
-        return answer_of(outcome) if job.kind == SERVICE else None
+        outcome = await self._run(await self._target(job, packed), packed, context, timeout=None)
+        return None if job.kind == EVENT else answer_of(outcome)
 
     async def _opened(self, job: Job) -> Packed:
         """
@@ -252,8 +269,20 @@ class Queued:
             log_output=_wants_log(packed.event),
         )
 
-    async def _target(self, job: Job) -> Script:
-        """Raises TargetGone: there is nothing to run any more."""
+    async def _target(self, job: Job, packed: Packed) -> Script:
+        """
+        Raises:
+            TargetGone: there is nothing to run any more.
+            VersionGone: it shall run as it was then, which nobody knows any more.
+        """
+        if job.kind == TRIAL:
+            return _restored(packed.environment.get("script"))
+        if _was_moved(job) and await runs_as_then(self._memory.store, job.id):
+            number = packed.environment.get("script_version")
+            then = await script_at(self._memory.store, job.script.lower(), number if isinstance(number, int) else 0)
+            if then is None:
+                raise VersionGone(f"Version {number} of {job.name} is not kept, so the job cannot run as it was then.")
+            return then
         if job.kind == EVENT:
             record = await self._memory.event_script(job.script)
             if record is None or not record.is_active:
@@ -263,6 +292,35 @@ class Queued:
         if service is None or not service.is_active:
             raise TargetGone(f"the service of {job.name} was {'deleted' if service is None else 'switched off'}")
         return self._script_of_service(service)
+
+
+def _was_moved(job: Job) -> bool:
+    """Whether the job may have been tried again by hand; of one that runs for the first time nobody asks more."""
+    return job.epoch > 1 or job.due_at - job.created_at > (job.delay or 0.0) + 0.001
+
+
+def _stored(script: Script) -> JSON:
+    return {
+        "identifier": script.identifier,
+        "language": script.language,
+        "content": script.content,
+        "config": dict(script.config),
+        "may_modify": script.may_modify,
+    }
+
+
+def _restored(stored: JSON) -> Script:
+    """Raises PayloadUnreadable."""
+    if not isinstance(stored, dict):
+        raise PayloadUnreadable("The stored job holds no script.")
+    config = stored.get("config")
+    return Script(
+        identifier=str(stored.get("identifier")),
+        language=str(stored.get("language")),
+        content=str(stored.get("content")),
+        config=config if isinstance(config, dict) else {},
+        may_modify=bool(stored.get("may_modify")),
+    )
 
 
 def _options(script: Script, caller: Caller) -> QueueOptions:

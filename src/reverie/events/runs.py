@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 from urllib.parse import parse_qsl
 
@@ -14,10 +14,12 @@ import structlog
 from reverie.auth.lookups import put_lookups
 from reverie.errors import BadRequest, LeaseLost, ScriptError, ScriptingDisabled, UnknownEngine
 from reverie.events.event import RAW, STRUCTURE, platform_map
+from reverie.events.recording import Ask, Recorder, Tape
 from reverie.events.tracing import Trace
 from reverie.model import JSON, Context, Request, Response, Script
 from reverie.outgoing import Outgoing, headers_of
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
+from reverie.scripting.outcome import marked
 from reverie.trace import HEADER, next_span, trace_of
 
 Isolation = Literal["instance", "service", "script", "run"]
@@ -34,10 +36,24 @@ class Scratch(Protocol):
     async def set(self, script: str, name: str, value: JSON) -> None: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """A run that is only looked at: not counted, not logged, not kept; its prints tell their lines.
+
+    Attributes:
+        between: stands between the script and what answers its calls.
+        times: is given ``wait``, ``start`` and ``run``, in seconds.
+    """
+
+    between: Callable[[Ask], Ask]
+    times: dict[str, float] = field(default_factory=dict)
+
+
 class ScriptRuns:
     """Runs scripts of every language for events, services and jobs.
 
     Args:
+        recorder: is told of each run; None where nobody wants to know.
         config: what scripts see as ``platform.config``.
         disabled: languages switched off; ``{"all"}`` for every one.
         isolation: which scripts may share a child process.
@@ -55,11 +71,13 @@ class ScriptRuns:
         disabled: frozenset[str] = frozenset(),
         isolation: Isolation = "instance",
         trace: Trace | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.engines = engines
         self.config = config
         self.isolation = isolation
         self._trace = trace
+        self.recorder = recorder
         self._outgoing = outgoing
         self._scratch = scratch
         self._limits = limits or Limits()
@@ -74,6 +92,7 @@ class ScriptRuns:
         config: Mapping[str, JSON] | None = None,
         timeout: float | None = None,  # noqa: ASYNC109 - a limit of the script, kept by its engine
         log_output: bool = True,
+        trial: Trial | None = None,
     ) -> Outcome:
         """Run a script as `context.caller`.
 
@@ -82,29 +101,47 @@ class ScriptRuns:
             timeout: seconds it may run if not the instance's limit; 0 for no limit.
 
         Raises:
-            ScriptError: and its kinds, see `Engine.run`.
+            ScriptError: and its kinds, see `Engine.run`; with its place in the script in `context` for administrators.
         """
         engine = self._engine(script.language)
         text = put_lookups(script.content, context.caller, secrets=True)
         limits = self._limits if timeout is None else replace(self._limits, wall=timeout or float("inf"))
+        platform = platform_map(context.caller, self.config if config is None else config)
+        host: Ask = _Host(script, context, self._outgoing, self._scratch).answer
+        recorder = None if trial is not None or context.rehearse is not None else self.recorder
+        watch = (await recorder.watched()).get(script.key) if recorder is not None and script.key else None
+        tape = None if watch is None else Tape(host)
+        if trial is not None:
+            host, platform["trace"] = trial.between(host), True
+        run = Run(
+            script=replace(script, content=text),
+            event=event,
+            platform=platform,
+            host=host if tape is None else tape.answer,
+            limits=limits,
+            domain=self._domain(script),
+            fresh=self.isolation == "run",
+            depth=context.depth,
+            times=None if trial is None else trial.times,
+        )
+
+        def ended(output: str, error: ScriptError | None) -> None:
+            if trial is None:
+                _log_run(script, context, output, error)
+            if recorder is not None:
+                recorder.ran(script, error)
+            if recorder is not None and watch is not None:
+                calls = [] if tape is None else tape.calls
+                recorder.saw(watch, event, context, script=script, error=error, calls=calls)
+
         try:
-            run = Run(
-                script=replace(script, content=text),
-                event=event,
-                platform=platform_map(context.caller, self.config if config is None else config),
-                host=_Host(script, context, self._outgoing, self._scratch).answer,
-                limits=limits,
-                domain=self._domain(script),
-                fresh=self.isolation == "run",
-                depth=context.depth,
-            )
-            outcome = await (engine.run(run) if self._trace is None else self._trace.run(engine, run, context))
+            told = self._trace if trial is None and context.rehearse is None else None
+            outcome = await (engine.run(run) if told is None else told.run(engine, run, context))
         except ScriptError as error:
-            if error.output:
-                log.info("script.output", script=script.identifier, output=error.output)
+            _place(error, script, told=context.caller.is_admin)
+            ended(error.output, error)
             raise
-        if outcome.output and log_output:
-            log.info("script.output", script=script.identifier, output=outcome.output)
+        ended(outcome.output if log_output else "", None)
         return outcome
 
     def check(self, language: str) -> None:
@@ -128,6 +165,36 @@ class ScriptRuns:
         return ""
 
 
+def _place(error: ScriptError, script: Script, *, told: bool) -> None:
+    """Show the script as stored, without what private lookups have put in; to administrators in the answer, too."""
+    lines = script.content.splitlines()
+    if error.line is not None and error.line <= len(lines):
+        error.excerpt = lines[error.line - 1]
+        error.source = marked(lines, error.line, error.column)
+    if told:
+        error.context = {
+            "type": error.kind or type(error).__name__,
+            "message": error.message,
+            "script": script.identifier,
+            "version": script.version,
+            "line": error.line,
+            "column": error.column,
+            "excerpt": error.excerpt,
+            "source": error.source,
+        }
+
+
+def _log_run(script: Script, context: Context, output: str, error: ScriptError | None) -> None:
+    """What it printed, and why it failed; what a script refuses with a status of its own is no failure."""
+    whose = {"script": script.identifier, "version": script.version, "request_id": context.request_id}
+    if output:
+        log.info("script.output", **whose, output=output)
+    if error is not None:
+        tell = log.info if error.status < 500 else log.warning
+        kind = error.kind or type(error).__name__
+        tell("script.failed", **whose, error=error.message, type=kind, line=error.line, status=error.status)
+
+
 class _Host:
     """What one run may ask of the platform."""
 
@@ -144,6 +211,8 @@ class _Host:
             found = await self._scratch.get(self._script.identifier, str(args.get("key")))
             return args.get("default") if found is None else found
         if op == "store.set":
+            if self._context.rehearse is not None:
+                return None
             await self._scratch.set(self._script.identifier, str(args.get("key")), args.get("value"))
             return None
         return await self._api(args)
@@ -159,6 +228,9 @@ class _Host:
                 must_hold(self._context)
             except LeaseLost as lost:
                 return result_map(lost.response())
+            rehearse = self._context.rehearse
+            if rehearse is not None and (instead := rehearse(_elsewhere(verb, path, payload))) is not None:
+                return result_map(instead)
             return await self._outgoing.call(verb, path, payload, self._traced(options))
         if verb not in VERBS:
             return result_map(BadRequest(f"platform.api knows {', '.join(VERBS)}, not {verb!r}").response())
@@ -174,6 +246,11 @@ class _Host:
         if isinstance(given, dict):
             headers = {**given, HEADER: line}
         return {**options, "headers": headers}
+
+
+def _elsewhere(verb: str, address: str, payload: JSON) -> Request:
+    """A call to elsewhere, as `Context.rehearse` is asked about it."""
+    return Request(method=verb, service="", uri=address, payload=payload)
 
 
 def must_hold(context: Context) -> None:

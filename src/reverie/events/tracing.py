@@ -258,7 +258,8 @@ def _failed(error: ScriptError) -> dict[str, JSON]:
         "message": error.message,
         "status_code": error.status,
         "line": error.line,
-        "excerpt": error.excerpt,
+        "column": error.column,
+        "excerpt": error.source,
     }
     return {"output": error.output[-LONGEST_OUTPUT:], "changed": [], "returned": False, "error": told}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from reverie.errors import ReverieError, ScriptError, ScriptTimeout
@@ -11,6 +12,8 @@ from reverie.model import JSON, Job, JobStatus
 KEPT_OUTPUT: Final = 64 * 1024
 """Characters kept of what a script printed: the end of it."""
 KEPT_IN_ERROR: Final = 4 * 1024
+NOWHERE: Final[Mapping[str, JSON]] = {"line": None, "column": None, "excerpt": "", "source": "", "output": ""}
+"""Of an error that has no place in a script."""
 
 
 def lease_of(job: Job) -> Lease:
@@ -63,7 +66,9 @@ def skipped(job: Job, reason: str) -> Settlement:
 
 
 def error_map(error: BaseException, *, job: Job) -> dict[str, JSON]:
-    """``{"type", "message", "line", "excerpt", "output"}`` of whatever ended a run; unknown ones are None or empty.
+    """``{"type", "message", "line", "column", "excerpt", "source", "output"}`` of whatever ended a run.
+
+    What is unknown is None or empty.
 
     With ``status_code`` and ``code`` where they are not 500, for who waits for the answer.
     """
@@ -72,12 +77,14 @@ def error_map(error: BaseException, *, job: Job) -> dict[str, JSON]:
         message = f"{job.name} has timed out: {message}"
     if not isinstance(error, ScriptError):
         kind = type(error).__name__
-        return {"type": kind, "message": message, "line": None, "excerpt": "", "output": "", **_answered(error)}
+        return {"type": kind, "message": message, **NOWHERE, **_answered(error)}
     return {
         "type": error.kind or type(error).__name__,
         "message": message,
         "line": error.line,
+        "column": error.column,
         "excerpt": error.excerpt[:KEPT_IN_ERROR],
+        "source": error.source[:KEPT_IN_ERROR],
         "output": _tail(error.output, KEPT_IN_ERROR),
         **_answered(error),
     }

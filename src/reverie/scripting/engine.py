@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
@@ -46,6 +47,7 @@ class Run:
         depth: how many runs wait for this one, one inside the other. The pool's size counts at each depth apart, so a
             run never waits for a child that belongs to one above it.
         check: True to parse the script and run nothing of it; what it returns is then what is wrong with it.
+        times: is given the seconds it waited for its turn (``wait``), for a child (``start``), and ran (``run``).
     """
 
     script: Script
@@ -57,6 +59,21 @@ class Run:
     fresh: bool = False
     depth: int = 0
     check: bool = False
+    times: dict[str, float] | None = None
+
+
+class StopWatch:
+    """Adds the seconds between its laps to `Run.times`, where somebody wants to know them."""
+
+    def __init__(self, times: dict[str, float] | None) -> None:
+        self._times = times
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        if self._times is not None:
+            now = time.perf_counter()
+            self._times[name] = self._times.get(name, 0.0) + now - self._last
+            self._last = now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Final
+
 import msgspec
 
 from reverie.errors import ScriptError, ScriptLimit
 from reverie.scripting import wire
 from reverie.scripting.engine import NOTHING, Outcome, Run
+
+AROUND: Final = 2
+"""Lines shown before and after the one of an error."""
+WIDEST: Final = 400
+"""Characters of a line that are shown."""
 
 
 def outcome_of(message: wire.Result, *, output: str, seconds: float) -> Outcome:
@@ -42,15 +50,35 @@ def script_error(message: wire.Failure, run: Run, output: str) -> ScriptError:
     code = message.code
     lines = run.script.content.splitlines()
     line = message.line if message.line is not None and 1 <= message.line <= len(lines) else None
+    column = message.column if line and message.column is not None and message.column >= 1 else None
+    if line and column and column > len(lines[line - 1]) + 1:
+        column = None
     return ScriptError(
         message.message or "Unknown scripting error.",
         status=status,
         code=code if isinstance(code, int | str) and not isinstance(code, bool) and code != "" else status,
         kind=message.kind,
         line=line,
+        column=column,
         excerpt=lines[line - 1] if line else "",
+        source=marked(lines, line, column) if line else "",
         output=output,
     )
+
+
+def marked(lines: Sequence[str], line: int, column: int | None) -> str:
+    """The lines around *line*, which is marked; a caret stands under its *column*."""
+    first, last = max(1, line - AROUND), min(len(lines), line + AROUND)
+    width = len(str(last))
+    told = []
+    for number in range(first, last + 1):
+        text = lines[number - 1][:WIDEST]
+        told.append(f"{'>' if number == line else ' '} {number:>{width}} | {text}".rstrip())
+        if number == line and column is not None and column <= WIDEST:
+            # Tabs stay tabs, so that the caret stands where the reader sees the place.
+            before = "".join("\t" if letter == "\t" else " " for letter in text[: column - 1])
+            told.append(f"  {'':>{width}} | {before}^")
+    return "\n".join(told)
 
 
 def _number(value: object) -> int | None:

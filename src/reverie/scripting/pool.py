@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from reverie.errors import ScriptCrashed, ScriptError
 from reverie.scripting.child import Child, NotStarted
-from reverie.scripting.engine import Limits, Outcome, Run
+from reverie.scripting.engine import Limits, Outcome, Run, StopWatch
 from reverie.scripting.program import Program, landlocked, sweep
 
 _ATTEMPTS: Final = 4  # children that may be found dead before a run is given up
@@ -55,14 +55,18 @@ class Pool:
             self._starting = None  # the first run says why
 
     async def run(self, run: Run) -> Outcome:
+        clock = StopWatch(run.times)
         async with self._places.setdefault(run.depth, asyncio.Semaphore(self._size)):
+            clock.lap("wait")
             for _ in range(_ATTEMPTS):
                 child = await self._pick(run)
+                clock.lap("start")
                 try:
                     return await child.run(run)
                 except NotStarted:
                     child.kill()
                 finally:
+                    clock.lap("run")
                     self._put_back(child, run)
         raise ScriptCrashed("The script's processes end before they begin.")
 

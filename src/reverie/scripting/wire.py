@@ -13,7 +13,7 @@
 | call | id, op, args | ask the platform; ids are the child's, several may be open |
 | log | text | the script printed |
 | result | event, returned | the script ended; `returned` is absent if it returned nothing |
-| error | kind, message, code, status_code, line | the script threw, or does not compile |
+| error | kind, message, code, status_code, line, column | the script threw, or does not compile |
 | ended | code | the process that took the run is gone (python); below zero: minus the signal |
 
 A frame is the length of the message in bytes, 4 bytes, big-endian, and the message: JSON in UTF-8.
@@ -86,6 +86,7 @@ class Failure(msgspec.Struct, tag_field="type", tag="error", frozen=True):
     code: object = None
     status_code: object = None
     line: int | None = None
+    column: int | None = None
 
 
 class Ended(msgspec.Struct, tag_field="type", tag="ended", frozen=True):

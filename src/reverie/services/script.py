@@ -71,7 +71,7 @@ class ScriptService:
         if key and (kept := self._cache.get(key)) and kept[0] > self._clock.monotonic():
             return kept[1]
         response = await self._now(request, context)
-        if key and 200 <= response.status < 300:
+        if key and 200 <= response.status < 300 and context.rehearse is None:
             if len(self._cache) >= MOST_CACHED:
                 self._cache.pop(next(iter(self._cache)))
             seconds = cast("int", config.get("cache_ttl") or DEFAULT_TTL)
@@ -158,6 +158,7 @@ def service_script(record: ServiceRecord) -> Script:
         config=config if isinstance(config, dict) else {},
         version=record.version,
         may_modify=True,
+        key=f"service:{record.id}",
     )
 
 

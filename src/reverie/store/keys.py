@@ -1,6 +1,7 @@
 """What is sealed under which key, and how it comes under the one in use.
 
-Sealed are secrets in the settings of services, private lookups, and what jobs hold and answered.
+Sealed are secrets in the settings of services, private lookups, captured events and fixtures of scripts, and what jobs
+hold and answered.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Table, func, select, update
 
 from reverie.database import Connection
-from reverie.sealing import Unsealable, key_id_of_text
+from reverie.sealing import Unsealable, key_id_of, key_id_of_text
 from reverie.store import lookups, services
+from reverie.store.captures import about_capture
 from reverie.store.store import Store
-from reverie.store.tables import job, job_payload, job_result, lookup, service
+from reverie.store.tables import job, job_payload, job_result, lookup, script_capture, script_fixture, service
 
 LIVE: Final = ("waiting", "running")
+EVENTS: Final = (script_capture, script_fixture)
 
 
 @dataclass(slots=True)
@@ -29,9 +32,10 @@ class Uses:
     live_jobs: Counter[str] = field(default_factory=Counter)
     ended_jobs: Counter[str] = field(default_factory=Counter)
     results: Counter[str] = field(default_factory=Counter)
+    events: Counter[str] = field(default_factory=Counter)
 
     def key_ids(self) -> set[str]:
-        return {*self.settings, *self.lookups, *self.live_jobs, *self.ended_jobs, *self.results}
+        return {*self.settings, *self.lookups, *self.live_jobs, *self.ended_jobs, *self.results, *self.events}
 
 
 async def uses_of_keys(store: Store) -> Uses:
@@ -57,6 +61,10 @@ async def uses_of_keys(store: Store) -> Uses:
     head = _key_id(job_result.c.result)
     for row in await store.fetch(select(head, func.count().label("jobs")).group_by(head)):
         uses.results[_hex(row["key_id"])] += cast("int", row["jobs"])
+    for table in EVENTS:
+        head = _key_id(table.c.content)
+        for row in await store.fetch(select(head, func.count().label("events")).group_by(head)):
+            uses.events[_hex(row["key_id"])] += cast("int", row["events"])
     return uses
 
 
@@ -70,7 +78,7 @@ def _hex(value: object) -> str:
 
 
 async def reseal(store: Store) -> tuple[int, int]:
-    """Bring secrets of services and private lookups under the key in use; how many, and how many cannot be opened.
+    """Bring all but jobs under the key in use; how many, and how many cannot be opened.
 
     Jobs stay as they are: they are read with the key that sealed them, and go by themselves.
     """
@@ -94,6 +102,25 @@ async def reseal(store: Store) -> tuple[int, int]:
                 continue
             await store.execute(update(lookup).where(lookup.c.id == row["id"]).values(value=value), connection)
             done += 1
+        for table in EVENTS:
+            changed, unread = await _reseal_events(store, connection, table)
+            done, lost = done + changed, lost + unread
         return done, lost
 
     return await store.write(work)
+
+
+async def _reseal_events(store: Store, connection: Connection, table: Table) -> tuple[int, int]:
+    done = lost = 0
+    for row in await store.fetch(select(table.c.id, table.c.script, table.c.content), connection):
+        sealed, about = cast("bytes", row["content"]), about_capture(str(row["script"]))
+        if key_id_of(sealed) == store.sealer.key_id:
+            continue
+        try:
+            content = store.sealer.seal(store.sealer.open(sealed, about=about), about=about)
+        except Unsealable:
+            lost += 1
+            continue
+        await store.execute(update(table).where(table.c.id == row["id"]).values(content=content), connection)
+        done += 1
+    return done, lost

@@ -1,8 +1,8 @@
 """What every request needs of the settings, kept in memory, of one settings version.
 
 Presence is remembered, absence never: whoever is not found here is looked for in the store, each time. The exceptions
-are what is loaded whole: the map of active event scripts, what is kept beside a database, and the lookups of one
-caller.
+are what is loaded whole: the maps of active event scripts and of those that are watched, what is kept beside a
+database, and the lookups of one caller.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from reverie.model import Role
 from reverie.store.apps import app_by_key
+from reverie.store.captures import Watch, watches
 from reverie.store.extras import extras_of
 from reverie.store.lookups import Lookups, lookups_for
 from reverie.store.records import AppRecord, EventScriptRecord, ExtraRecord, ServiceRecord, UserRecord
@@ -35,6 +36,7 @@ class _Known:
     all_services: Sequence[ServiceRecord] | None = None
     scripts: dict[str, EventScriptRecord] = field(default_factory=dict)
     active_scripts: Mapping[str, EventScriptRecord] | None = None
+    watches: Mapping[str, Watch] | None = None
     extras: dict[int, Sequence[ExtraRecord]] = field(default_factory=dict)
     lookups: dict[tuple[int | None, int | None, int | None], Lookups] = field(default_factory=dict)
 
@@ -148,6 +150,13 @@ class Memory:
         if known.active_scripts is None:
             known.active_scripts = await active_event_scripts(self.store)
         return known.active_scripts
+
+    async def watches(self) -> Mapping[str, Watch]:
+        """The scripts whose events are kept, by key; also those whose time is over."""
+        known = self._known
+        if known.watches is None:
+            known.watches = await watches(self.store)
+        return known.watches
 
     async def extras(self, service_id: int) -> Sequence[ExtraRecord]:
         """What is kept beside the database of a service."""

@@ -8,53 +8,30 @@ Ids of users, roles, apps and services are never given out twice: jobs and token
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Float,
     ForeignKey,
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
-    false,
-    true,
 )
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-
-def _id() -> Column[int]:
-    return Column("id", Integer, primary_key=True, autoincrement=True)
-
-
-def _stamps() -> list[Column[Any]]:
-    """When and by whom a record was made and last changed."""
-    return [
-        Column("created_date", String(32), nullable=False),
-        Column("last_modified_date", String(32), nullable=False),
-        Column("created_by_id", Integer),
-        Column("last_modified_by_id", Integer),
-    ]
-
-
-def _flag(name: str, *, default: bool = False) -> Column[bool]:
-    return Column(name, Boolean, nullable=False, server_default=true() if default else false())
-
+from reverie.store.columns import flag as _flag
+from reverie.store.columns import id_column as _id
+from reverie.store.columns import metadata as metadata
+from reverie.store.columns import stamps as _stamps
+from reverie.store.script_tables import job_version as job_version
+from reverie.store.script_tables import script_capture as script_capture
+from reverie.store.script_tables import script_count as script_count
+from reverie.store.script_tables import script_fixture as script_fixture
+from reverie.store.script_tables import script_version as script_version
+from reverie.store.script_tables import script_watch as script_watch
 
 # One row: `version` grows with every change of settings (never of jobs); what is kept in memory is of one version.
 settings_version = Table(

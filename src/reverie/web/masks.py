@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
 
+from reverie.events.masks import MASK, masked
 from reverie.model import JSON, Response
-
-MASK: Final = "**********"
-_SECRET: Final = re.compile(
-    r"passw|passphrase|\bpin\b|secret|token|api[-_]?key|authori[sz]ation|cookie|credential|session|private[-_]?key|signature|credit[-_]?card|card[-_]?num|cvc|iban",
-    re.IGNORECASE,
-)
 
 
 def discreet(response: Response) -> Response:
@@ -28,17 +20,6 @@ def discreet(response: Response) -> Response:
     for name in ("request", "response"):
         shown[name] = _without_text(masked(entry.get(name)))
     return replace(response, content=shown, encoded=None)
-
-
-def masked(value: JSON, name: str = "") -> JSON:
-    """*value* with everything hidden that stands, however deep, under a name that sounds like a secret."""
-    if value is not None and _SECRET.search(name):
-        return MASK
-    if isinstance(value, Mapping):
-        return {key: masked(item, key) for key, item in value.items()}
-    if isinstance(value, list):
-        return [masked(item) for item in value]
-    return value
 
 
 def _without_text(part: JSON) -> JSON:

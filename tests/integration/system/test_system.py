@@ -83,6 +83,7 @@ async def test_the_root_lists_what_is_there(platform: Platform) -> None:
         "lookup",
         "role",
         "script_type",
+        "script_version",
         "service",
         "service_type",
         "user",

@@ -59,6 +59,19 @@ def test_every_option_is_described_with_its_default(name: str) -> None:
 
 @pytest.mark.parametrize("name", [name for name in TREE if name.startswith("queue ")])
 def test_a_command_with_json_says_so(name: str) -> None:
-    shared = {"list", "find", "show", "explain", "failed", "monitor", "stats", "doctor", "listen", "work", "bench"}
+    shared = {
+        "list",
+        "find",
+        "show",
+        "explain",
+        "failed",
+        "monitor",
+        "stats",
+        "doctor",
+        "listen",
+        "work",
+        "bench",
+        "replay",
+    }
 
     assert ("--json" in options(TREE[name])) is (name.removeprefix("queue ") in shared)

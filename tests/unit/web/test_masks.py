@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from reverie.events.masks import MASK
 from reverie.model import JSON, Response
-from reverie.web.masks import MASK, discreet
+from reverie.web.masks import discreet
 
 
 def shown(**entry: JSON) -> JSON:

@@ -243,7 +243,7 @@ judged AS (
            CASE WHEN started_at IS NOT NULL THEN json_build_object(
                'type', 'WorkerLost',
                'message', format('The worker that ran the job was lost while it ran (crash %s).', crashes + 1),
-               'line', NULL, 'excerpt', '', 'output', '')::text END AS cause
+               'line', NULL, 'column', NULL, 'excerpt', '', 'source', '', 'output', '')::text END AS cause
     FROM ended
 ),
 freed AS (

@@ -359,7 +359,9 @@ class SqliteLedger(SqliteRecords):
             "type": "WorkerLost",
             "message": f"The worker that ran the job was lost while it ran (crash {lost}).",
             "line": None,
+            "column": None,
             "excerpt": "",
+            "source": "",
             "output": "",
         }
         error = json_text(cause)

@@ -5,6 +5,7 @@
 const vm = require("node:vm");
 const net = require("node:net");
 const path = require("node:path");
+const { format } = require("node:util");
 const { createRequire } = require("node:module");
 
 const home = process.cwd();
@@ -12,6 +13,7 @@ const folder = process.argv[2] || home; // where `require` looks for packages
 const environment = { ...process.env };
 const exit = process.exit.bind(process);
 const KEPT = 200; // compiled scripts
+const BEFORE = "(function (event, platform) {";
 const LARGEST = 64 << 20; // bytes of a message
 const compiled = new Map();
 const pipe = new net.Socket({ fd: 3, readable: true, writable: true });
@@ -90,8 +92,11 @@ function described(thrown) {
       }
       if (typeof thrown.stack === "string") {
         message.kind = String(thrown.name || "");
-        const place = /script\.js:(\d+)/.exec(thrown.stack);
-        if (place !== null) message.line = Number(place[1]);
+        const place = /script\.js:(\d+)(?::(\d+))?/.exec(thrown.stack);
+        if (place !== null) {
+          message.line = Number(place[1]);
+          message.column = columnOf(thrown.stack, message.line, place[2]);
+        }
       }
       message.code = thrown.code;
       message.status_code = thrown.status_code;
@@ -102,6 +107,13 @@ function described(thrown) {
   } catch {
     return '{"type":"error","message":"Unknown scripting error."}';
   }
+}
+
+// The column of an error; that of a mistake in the text stands under its line only, as the place of a caret.
+function columnOf(stack, line, told) {
+  const caret = told === undefined ? /^ *\^/m.exec(stack) : null;
+  const column = told === undefined ? (caret === null ? null : caret[0].length) : Number(told);
+  return column !== null && line === 1 ? column - BEFORE.length : column;
 }
 
 // What lets `import()` work, where this Node has it. It warns once that it is new; scripts shall not print that.
@@ -118,7 +130,7 @@ if (vm.constants && vm.constants.USE_MAIN_CONTEXT_DEFAULT_LOADER) {
 function compile(text) {
   let script = compiled.get(text);
   if (script === undefined) {
-    script = new vm.Script(`(function (event, platform) {${text}\n})`, OPTIONS);
+    script = new vm.Script(`${BEFORE}${text}\n})`, OPTIONS);
     new Function("event", "platform", text); // a body that closes its own function is none
     compiled.set(text, script);
     if (compiled.size > KEPT) compiled.delete(compiled.keys().next().value);
@@ -156,6 +168,7 @@ class Run {
     this.script = message.script;
     this.event = message.event;
     this.platform = this.access(message.platform);
+    if (message.platform.trace === true) this.trace();
     this.help(this.event);
   }
 
@@ -185,6 +198,17 @@ class Run {
         this.later(this.ask("store.set", { key: String(key), value: value ?? null }), callback),
     };
     return { api, session, config, store };
+  }
+
+  // Tell where each print stands, before what it prints: for who tries a script, see trials.py.
+  trace() {
+    const say = (...values) => {
+      const place = /script\.js:(\d+)/.exec(new Error().stack);
+      process.stdout.write(`${place === null ? "" : `\x1e${place[1]}\x1f`}${format(...values)}\n`);
+    };
+    const traced = Object.create(console, {});
+    for (const name of ["log", "info", "warn", "error", "debug", "dir", "trace"]) traced[name] = say;
+    this.context.console = traced;
   }
 
   // Late results, out of sight of whoever looks through the event.

@@ -14,11 +14,12 @@ function realm(exchange) {
   const { exec } = RegExp.prototype;
   const { replace, slice, toUpperCase } = String.prototype;
   const PIECE = 1 << 20; // characters of a log message
+  const BEFORE = 29; // characters before the script in its first line, see `wrapped`
   const then = Promise.prototype.then;
   const resolve = Promise.resolve.bind(Promise);
   const text = String;
   const Failure = Error;
-  let event, platform, returned, failure, open = false, asked = 0;
+  let event, platform, returned, failure, open = false, asked = 0, traced = false;
 
   // JSON text that UTF-8 can carry: half of a surrogate pair has no place in it.
   function encode(value) {
@@ -38,8 +39,14 @@ function realm(exchange) {
     return parse(answer).value;
   }
 
+  // Where a print stands, before what it prints: for who tries a script, see trials.py.
+  function place() {
+    const found = traced ? apply(exec, /script\.js:(\d+)/, [text(new Failure().stack)]) : null;
+    return found === null ? "" : `\x1e${found[1]}\x1f`;
+  }
+
   function log(line) {
-    for (let rest = line + "\n"; rest !== ""; rest = apply(slice, rest, [PIECE])) {
+    for (let rest = place() + line + "\n"; rest !== ""; rest = apply(slice, rest, [PIECE])) {
       const message = `{"type":"log","text":${encode(apply(slice, rest, [0, PIECE]))}}`;
       try {
         exchange(message);
@@ -121,8 +128,11 @@ function realm(exchange) {
           message.message = text(thrown.message);
         }
         if (thrown instanceof Error) message.kind = text(thrown.name || thrown.constructor.name);
-        const place = apply(exec, /script\.js:(\d+)/, [text(thrown.stack)]);
-        if (place !== null) message.line = +place[1];
+        const place = apply(exec, /(?:script|moved)\.js:(\d+):(\d+)/, [text(thrown.stack)]);
+        if (place !== null) {
+          message.line = +place[1];
+          message.column = place[1] === "1" ? +place[2] - BEFORE : +place[2];
+        }
         message.code = thrown.code;
         message.status_code = thrown.status_code;
       } else if (thrown !== undefined && thrown !== null && thrown !== "") {
@@ -139,6 +149,7 @@ function realm(exchange) {
     begin(frame) {
       const message = parse(frame);
       event = message.event;
+      traced = message.platform.trace === true;
       platform = { api, session: message.platform.session, config: message.platform.config, store };
       if (platform.config !== null && typeof platform.config === "object") {
         defineProperty(platform.config, "df", { value: platform.config, enumerable: false });
@@ -243,15 +254,15 @@ function compileAnew(text) {
   try {
     if (TYPED) plain = untyped(text);
     new Function("event", "platform", plain.text); // a body that closes its own function is none
-    return { script: new vm.Script(wrapped(plain.text) + "\n})", { filename: plain.filename }), error: null };
+    const script = new vm.Script(wrapped(plain.text) + "\n})", { filename: plain.filename });
+    return { script, error: null, origins: plain.origins };
   } catch (error) {
-    const line = "line" in error ? error.line : faulty(plain.text);
-    return { script: null, error: { type: "error", kind: error.name, message: error.message, line } };
+    const [line, column] = "line" in error ? [error.line, error.column] : faulty(plain.text);
+    return { script: null, error: { type: "error", kind: error.name, message: error.message, line, column } };
   }
 }
 
-// What keeps the text from running, with nothing of it run: the engine says whether and in which line, the other parser
-// at hand, that of TypeScript, says where in the line.
+// What keeps the text from running, with nothing of it run.
 function checked(text) {
   const { error } = compileAnew(text);
   if (error === null) return [];
@@ -260,14 +271,7 @@ function checked(text) {
     const lines = text.split("\n");
     return [{ line: lines.length, column: lines.at(-1).length + 1, message: ends, severity: "error" }];
   }
-  let column = null;
-  try {
-    stripTypeScriptTypes(text, { mode: "transform" });
-  } catch (other) {
-    const place = placeIn(other);
-    if (place !== null && place.line === error.line) column = place.column;
-  }
-  return [{ line: error.line, column, message: error.message, severity: "error" }];
+  return [{ line: error.line, column: error.column, message: error.message, severity: "error" }];
 }
 
 // The engine's words for a text that lacks its end. Around it stands a function of ours, whose end is what is complained of
@@ -288,21 +292,66 @@ function placeIn(error) {
 }
 
 // The script without its types. Types alone become blanks, so that lines stay; enums and the like are code, and move the
-// lines, so such a script bears a name by which errors do not tell any.
+// lines: then a source map tells where each place came from.
 function untyped(text) {
   try {
     return { text: stripTypeScriptTypes(text), filename: "script.js" };
   } catch {
     try {
-      return { text: stripTypeScriptTypes(text, { mode: "transform" }), filename: "moved.js" };
+      const made = stripTypeScriptTypes(text, { mode: "transform", sourceMap: true });
+      const at = made.lastIndexOf("\n//# sourceMappingURL=");
+      const map = at < 0 ? null : JSON.parse(atob(made.slice(made.indexOf("base64,", at) + 7)));
+      return { text: at < 0 ? made : made.slice(0, at), filename: "moved.js", origins: map && origins(map.mappings) };
     } catch (error) {
       const [first] = error.message.split("\n");
       const place = placeIn(error);
       const told = new SyntaxError(first.replace(/^SyntaxError: /, ""));
       told.line = place === null ? null : place.line;
+      told.column = place === null ? null : place.column;
       throw told;
     }
   }
+}
+
+// By line of the code that runs, the places of which it is known where they stood: [column, line, column], all from 0.
+function origins(mappings) {
+  const digits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  let line = 0;
+  let column = 0;
+  return mappings.split(";").map((told) => {
+    let at = 0;
+    const places = [];
+    for (const part of told.split(",").filter((one) => one !== "")) {
+      const numbers = [];
+      let value = 0;
+      let shift = 0;
+      for (const digit of part) {
+        const bits = digits.indexOf(digit);
+        value += (bits & 31) << shift;
+        shift += 5;
+        if (bits & 32) continue;
+        numbers.push(value & 1 ? -(value >> 1) : value >> 1);
+        value = shift = 0;
+      }
+      at += numbers[0];
+      if (numbers.length < 4) continue;
+      line += numbers[2];
+      column += numbers[3];
+      places.push([at, line, column]);
+    }
+    return places;
+  });
+}
+
+// An error's message with its place in the script as it was written.
+function relocated(text, places) {
+  if (!places || !text.startsWith('{"type":"error"')) return text;
+  const message = JSON.parse(text);
+  const known = (places[message.line - 1] || []).filter(([column]) => column <= message.column - 1);
+  const [, line, column] = known.pop() || [];
+  message.line = line === undefined ? null : line + 1;
+  message.column = column === undefined ? null : column + 1;
+  return JSON.stringify(message);
 }
 
 function wrapped(text) {
@@ -318,8 +367,8 @@ function complaint(text) {
   }
 }
 
-// The line of a syntax error, which the engine keeps to itself: the first line that, with those before it, draws the
-// same complaint as the whole.
+// Line and column of a syntax error, which the engine keeps to itself: the first line that, with those before it, draws
+// the same complaint as the whole, and in it the first word that does.
 function faulty(text) {
   const lines = text.split("\n");
   const whole = complaint(wrapped(text) + "\n})");
@@ -330,18 +379,24 @@ function faulty(text) {
     if (complaint(wrapped(lines.slice(0, middle).join("\n"))) === whole) high = middle;
     else low = middle + 1;
   }
-  return low;
+  const before = lines.slice(0, low - 1).map((line) => line + "\n").join("");
+  const line = lines[low - 1] || "";
+  for (let end = 1; end <= Math.min(line.length, 500); end += 1) {
+    if (complaint(wrapped(before + line.slice(0, end))) !== whole) continue;
+    return [low, end + 1 - /(?:[\w$]+|.)$/.exec(line.slice(0, end))[0].length];
+  }
+  return [low, null];
 }
 
 async function perform(frame) {
   const { context, inside } = current;
   const text = inside.begin(frame);
-  const { script, error } = compile(text);
+  const { script, error, origins: places } = compile(text);
   if (error !== null) return JSON.stringify(error);
   inside.go(script.runInContext(context));
   SETTLE.runInContext(context);
   await new Promise((done) => setImmediate(done)); // rejections that nobody handles are told now
-  return inside.finish();
+  return relocated(inside.finish(), places);
 }
 
 globalThis.addEventListener("unhandledrejection", (told) => {

@@ -291,6 +291,9 @@ namespace Reverie {
     {
         $event = $message['event'];
         $text = preg_replace('/^\s*<\?(php\b|(?=\s))/', '', $message['script']);
+        if (!empty($message['platform']['trace'])) {
+            ob_start(traced(...), 1);
+        }
         try {
             $returned = trim($text) === '' ? null : perform($text, $event, $platform); // of nothing, eval makes false
         } catch (\Throwable $error) {
@@ -309,6 +312,17 @@ namespace Reverie {
             JSON_ERROR_INF_OR_NAN => finite($answer),
             default => ['type' => 'error', 'message' => 'What the script left is no JSON: ' . json_last_error_msg()],
         };
+    }
+
+    // Where a print stands, before what it prints: for who tries a script, see trials.py.
+    function traced(string $text): string
+    {
+        foreach (debug_backtrace(DEBUG_BACKTRACE_IGNORE_ARGS) as $step) {
+            if (($step['file'] ?? '') === SCRIPT) {
+                return $text === '' ? '' : "\x1e" . $step['line'] . "\x1f" . $text;
+            }
+        }
+        return $text;
     }
 
     // Null for each number that JSON does not know.

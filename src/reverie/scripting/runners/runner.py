@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import gc
 import importlib
+import itertools
 import json
 import math
 import os
@@ -20,6 +21,7 @@ import threading
 import warnings
 
 SCRIPT = "<script>"
+LINES = []  # of the script that runs
 HOST_GONE = 71
 LARGEST = 64 << 20  # bytes of a message
 # fmt: off
@@ -155,8 +157,12 @@ def take_one(wire, libc, parent):
     sys.stdout.reconfigure(line_buffering=True, errors="replace")
     sys.stderr.reconfigure(errors="replace")
     os.set_inheritable(wire, False)
-    checks = message["type"] == "check"
-    answer = checked(message["script"]) if checks else run(message, Platform(message["platform"], wire))
+    if message["type"] == "check":
+        answer = checked(message["script"])
+    else:
+        if message["platform"].get("trace"):
+            trace(sys.stdout.write)
+        answer = run(message, Platform(message["platform"], wire))
     if os.getpid() != me:
         os._exit(0)  # a fork that the script made has come this far
     for stream in (sys.stdout, sys.stderr):
@@ -215,6 +221,7 @@ def without_nan(answer, error):
 
 def compile_script(text):
     """The text as the body of a function, so that ``return`` works; lines keep their numbers."""
+    LINES[:] = text.splitlines()
     tree = ast.parse(text, SCRIPT)
     first = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     body = [node for node in tree.body if node not in first] or [ast.Pass()]
@@ -253,7 +260,7 @@ def failure(error):
         "type": "error",
         "message": text,
         "kind": type(error).__name__,
-        "line": line_of(error),
+        **place_of(error),
         "status_code": simple(getattr(error, "status_code", None)),
         "code": simple(getattr(error, "code", None)),
     }
@@ -263,16 +270,25 @@ def simple(value):
     return value if isinstance(value, int | float | str) else None
 
 
-def line_of(error):
+def place_of(error):
+    """Line and column of the script, from 1."""
     if isinstance(error, SyntaxError) and error.filename == SCRIPT:
-        return error.lineno
-    line = None
+        return {"line": error.lineno, "column": error.offset}
+    found = None
     step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename == SCRIPT:
-            line = step.tb_lineno
+            found = step
         step = step.tb_next
-    return line
+    return {} if found is None else {"line": found.tb_lineno, "column": column_of(found)}
+
+
+def column_of(step):
+    """Where in its line a step of a traceback stands; positions are counted in bytes of UTF-8, columns in letters."""
+    line, _, start, _ = next(itertools.islice(step.tb_frame.f_code.co_positions(), step.tb_lasti // 2, None))
+    if line != step.tb_lineno or start is None or line > len(LINES):
+        return None
+    return len(LINES[line - 1].encode("utf-8", "replace")[:start].decode("utf-8", "ignore")) + 1
 
 
 def plain(value):
@@ -305,6 +321,18 @@ class Map(dict):
             del self[name]
         except KeyError:
             raise AttributeError(name) from None
+
+
+def trace(write):
+    """Tell where each print stands, before what it prints: for who tries a script, see trials.py."""
+
+    def tell(text):
+        step = sys._getframe(1)
+        while step is not None and step.f_code.co_filename != SCRIPT:
+            step = step.f_back
+        return write(text if step is None else f"\x1e{step.f_lineno}\x1f{text}")
+
+    sys.stdout.write = tell
 
 
 class Result(Map):

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from reverie.auth.gate import Auth
 from reverie.auth.login import LoginBy
 from reverie.clock import Clock
+from reverie.events.fixtures import Fixtures
+from reverie.events.trials import Trials
 from reverie.jobs.payload import Packed
 from reverie.jobs.queue import Queue
 from reverie.model import Job
@@ -22,10 +24,14 @@ from reverie.services.system.lookup import Lookups
 from reverie.services.system.queue import QueueResource
 from reverie.services.system.resource import Missing, Resource
 from reverie.services.system.role import Roles
+from reverie.services.system.script_capture import ScriptCaptures
 from reverie.services.system.script_check import ScriptCheck
 from reverie.services.system.script_declaration import ScriptDeclarations
+from reverie.services.system.script_fixture import ScriptFixtures
+from reverie.services.system.script_run import ScriptRun
 from reverie.services.system.script_trace import ScriptTrace
 from reverie.services.system.script_type import ScriptType, ScriptTypes
+from reverie.services.system.script_version import ScriptVersions
 from reverie.services.system.service import Services
 from reverie.services.system.service_type import BUILT_IN, ServiceType, ServiceTypes
 from reverie.services.system.session import SessionDoor
@@ -78,6 +84,7 @@ def system_service(
     login_by: LoginBy = "email",
     shortest_password: int = SHORTEST_PASSWORD,
     extra: Mapping[str, Resource] | None = None,
+    trials: Trials | None = None,
 ) -> SystemService:
     """The service `system`.
 
@@ -85,7 +92,13 @@ def system_service(
         types: as `all_types` gives them.
         disabled: script languages that are switched off, in lower case, or ``all``.
         extra: further resources by name, such as ``job``.
+        trials: tries scripts; None where none will run.
     """
+    recorder = None if trials is None else trials.recorder
+    fixtures = None if trials is None else Fixtures(trials)
+    must_pass = None if fixtures is None else fixtures.must_pass
+    event_scripts = EventScripts(store, disabled, must_pass)
+    services = Services(store, types, disabled, must_pass)
     hash_password = auth.passwords.hash
     parts: dict[str, Resource] = {
         "session": SessionDoor(auth, memory, admin=True, login_by=login_by),
@@ -98,12 +111,17 @@ def system_service(
         "cache": Caches(memory, flush),
         "environment": Environment(store, facts),
         "event": Events(memory, find_service),
-        "event_script": EventScripts(store, disabled),
+        "event_script": event_scripts,
         "lookup": Lookups(store),
         "role": Roles(store),
         "script_type": ScriptTypes(script_types),
-        "service": Services(store, types, disabled),
+        "script_version": ScriptVersions(store, event_scripts, services, recorder),
+        "service": services,
         "service_type": ServiceTypes(types),
         "user": Users(store, hash_password, shortest_password),
     }
+    if trials is not None and fixtures is not None and recorder is not None:
+        resources["script_capture"] = ScriptCaptures(trials, recorder)
+        resources["script_fixture"] = ScriptFixtures(fixtures)
+        resources["script_run"] = ScriptRun(trials)
     return SystemService({**resources, **(extra or {})})

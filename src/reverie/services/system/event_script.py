@@ -8,13 +8,15 @@ from typing import ClassVar
 from sqlalchemy import select
 
 from reverie.database import Connection, Refusal, Value
-from reverie.model import JSON, Context, Request, Response
-from reverie.services.system.batch import client_error, record_of
+from reverie.model import JSON, Context, Request, Response, Script, is_true
+from reverie.services.system.batch import client_error, record_of, records_of
 from reverie.services.system.fields import STAMPS, Field, accept, is_storable, stored
 from reverie.services.system.records import Records
 from reverie.services.system.relations import Row
-from reverie.services.system.scripting import check_queue_options, refuse_disabled
+from reverie.services.system.scripting import MustPass, check_queue_options, decoded_config, refuse_disabled
 from reverie.store import tables
+from reverie.store.script_versions import keep_event_script, next_number
+from reverie.store.scripts import event_script_by_name
 from reverie.store.store import Store
 
 
@@ -23,6 +25,7 @@ class EventScripts(Records):
 
     Args:
         disabled: languages that are switched off, or ``all``; saving then answers 503.
+        must_pass: refuses a script that fails its fixtures; None where there are none.
     """
 
     name = "event_script"
@@ -43,9 +46,10 @@ class EventScripts(Records):
         *STAMPS,
     )
 
-    def __init__(self, store: Store, disabled: Collection[str] = ()) -> None:
+    def __init__(self, store: Store, disabled: Collection[str] = (), must_pass: MustPass | None = None) -> None:
         super().__init__(store)
         self.disabled = disabled
+        self.must_pass = must_pass
 
     def match_value(self, identifier: JSON) -> Value:
         name = str(identifier)
@@ -54,6 +58,7 @@ class EventScripts(Records):
     async def handle(self, request: Request, context: Context, path: list[str]) -> Response:
         if request.method in ("POST", "PUT", "PATCH"):
             refuse_disabled(self.disabled, None)
+            await self._test(request, path)
         return await super().handle(request, context, path)
 
     async def post_one(self, request: Request, context: Context, identifier: str) -> Response:
@@ -87,5 +92,37 @@ class EventScripts(Records):
         check_queue_options(values.get("config"))
         columns = stored(self.fields, values)
         if row is None:
-            columns["lower_name"] = str(values["name"]).lower()
+            key = str(values["name"]).lower()
+            columns["lower_name"] = key
+            columns["version"] = await next_number(self.store, connection, key)
         return columns
+
+    async def written(self, connection: Connection, row: Row | None, values: Mapping[str, Value]) -> None:
+        key = values["lower_name"] if row is None else row["lower_name"]
+        await keep_event_script(self.store, connection, str(key), row)
+
+    async def _test(self, request: Request, path: list[str]) -> None:
+        """Try each script that is sent on its fixtures, where it wants that."""
+        body = request.payload
+        if self.must_pass is None or not body:
+            return
+        named = ["/".join(path)] if path else await self.targets(request)
+        for sent in records_of(request):
+            if isinstance(sent, dict):
+                for name in named or [sent.get("name")]:
+                    if isinstance(name, str) and is_storable(name):
+                        await self.must_pass(await self._saved_as(name, sent))
+
+    async def _saved_as(self, name: str, sent: Mapping[str, JSON]) -> Script:
+        """The script as it will be."""
+        old = await event_script_by_name(self.store, name)
+        content = sent.get("content", old.content if old else "")
+        may_modify = sent.get("allow_event_modification", bool(old and old.allow_event_modification))
+        return Script(
+            identifier=name if old is None else old.name,
+            language=str(sent.get("type") or (old.type if old else "")),
+            content=content if isinstance(content, str) else "",
+            config=decoded_config(sent["config"]) if "config" in sent else old.config if old else {},
+            may_modify=is_true(may_modify),
+            key=name.lower(),
+        )

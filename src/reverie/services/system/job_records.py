@@ -25,6 +25,7 @@ from reverie.services.system.fields import Field
 from reverie.services.system.records import NOTHING_TO_DELETE, Change, Records, plain, unfailed
 from reverie.services.system.relations import Row
 from reverie.services.system.resource import flag, unsupported_verb
+from reverie.store.script_versions import choose_versions
 from reverie.store.store import Store
 
 T = TypeVar("T")
@@ -33,6 +34,8 @@ AT_ONCE: Final = 500
 """Jobs changed by one call of the queue."""
 LARGEST_PRIORITY: Final = 2**31 - 1
 WANTED: Final = 'Send {"action": "retry"}, {"action": "cancel"} or {"priority": 5}.'
+THEN, NOW = "then", "now"
+"""Which version of its script a job that is tried again runs: the one when it was queued, or today's."""
 _LONGEST_ID: Final = 36
 _WAIT: Final = (JobStatus.WAITING, JobStatus.DELAYED)
 
@@ -43,6 +46,7 @@ class Wanted:
 
     action: str | None
     priority: int | None
+    version: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,12 +173,14 @@ class JobRecords(Records):
         if wanted.action is None:
             assert priority is not None  # noqa: S101 - `wanted_of` saw to that
             return Deed(cannot_move, lambda ids: self.prioritise(ids, priority))
-        return Deed(cannot_retry, lambda ids: self.retry(ids, priority))
+        return Deed(cannot_retry, lambda ids: self.retry(ids, priority, wanted.version))
 
     async def cancel(self, ids: list[str]) -> set[str]:
         return {job.id for job in await self.queue.cancel(ids)}
 
-    async def retry(self, ids: list[str], priority: int | None) -> set[str]:
+    async def retry(self, ids: list[str], priority: int | None, version: str | None) -> set[str]:
+        if version is not None:
+            await choose_versions(self.store, ids, then=version == THEN)
         done = {job.id for job in await self.queue.retry(ids)}
         if priority is not None:
             await self.prioritise(sorted(done), priority)
@@ -278,13 +284,16 @@ def wanted_of(sent: Mapping[str, JSON]) -> Wanted:
     Raises:
         BadRequest: nothing, or something that is not known.
     """
-    action, priority = sent.get("action"), sent.get("priority")
+    action, priority, version = sent.get("action"), sent.get("priority"), sent.get("version")
+    if version is not None and (action != "retry" or version not in (THEN, NOW)):
+        raise BadRequest("A retry can have a 'version': 'then' runs the script as it was queued, 'now' as it is.")
+    version = None if version is None else str(version)
     if action is None and priority is None:
         raise BadRequest(f"There is nothing to do. {WANTED}")
     if action not in (None, "retry", "cancel"):
         raise BadRequest(f"There is no action {action!r}. {WANTED}")
     if priority is None:
-        return Wanted(str(action), None)
+        return Wanted(str(action), None, version)
     if action == "cancel":
         raise BadRequest("A job that is cancelled needs no priority; send one of the two.")
     try:
@@ -293,7 +302,7 @@ def wanted_of(sent: Mapping[str, JSON]) -> Wanted:
         number = LARGEST_PRIORITY + 1
     if isinstance(priority, bool) or abs(number) > LARGEST_PRIORITY:
         raise BadRequest(f"The priority must be a whole number between -{LARGEST_PRIORITY} and {LARGEST_PRIORITY}.")
-    return Wanted(None if action is None else str(action), number)
+    return Wanted(None if action is None else str(action), number, version)
 
 
 def cannot_retry(job: Job) -> Conflict | None:

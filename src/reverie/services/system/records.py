@@ -328,6 +328,14 @@ class Records:
         """Identifiers that ``ids`` names, as sent, else those of the records that ``filter`` finds."""
         return list(criteria.ids) if criteria.ids is not None else await self.keys(self.conditions(criteria.where))
 
+    async def targets(self, request: Request) -> list[JSON]:
+        """What a change with no identifier in its path names by ``ids`` or ``filter``; empty where its records do."""
+        criteria = self.criteria(request)
+        changes = request.method in ("PUT", "PATCH")
+        return (
+            await self.named(criteria) if changes and (criteria.ids is not None or criteria.where is not None) else []
+        )
+
     async def keys(self, where: Sequence[ColumnElement[bool]]) -> list[JSON]:
         column = self.table.c[self.key]
         query: Select[Any] = select(column).where(*where).order_by(column)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import ClassVar, Final
 
 from reverie.database import Connection, Value
 from reverie.errors import BadRequest, Forbidden
-from reverie.model import JSON, Context, Request
+from reverie.model import JSON, Context, Request, Response
+from reverie.services.script import service_script
+from reverie.services.system.batch import records_of
 from reverie.services.system.fields import ID, MASK, STAMPS, Field, Invalid, accept, convert, shown, stored
 from reverie.services.system.records import Records
 from reverie.services.system.relations import Relation, Row
-from reverie.services.system.scripting import check_queue_options, refuse_disabled
+from reverie.services.system.scripting import MustPass, check_queue_options, refuse_disabled
 from reverie.services.system.service_doc import ServiceDoc
 from reverie.services.system.service_type import ConfigField, ServiceType
 from reverie.store import tables
-from reverie.store.services import open_config, seal_config
+from reverie.store.script_versions import keep_service
+from reverie.store.services import open_config, seal_config, service_by_id
 from reverie.store.store import Store
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
@@ -30,6 +34,7 @@ class Services(Records):
 
     Args:
         disabled: languages that are switched off, or ``all``; saving a script then answers 503.
+        must_pass: refuses a script that fails its fixtures; None where there are none.
     """
 
     name = "service"
@@ -47,11 +52,18 @@ class Services(Records):
         Field(name="config", kind="json"),
     )
 
-    def __init__(self, store: Store, types: Mapping[str, ServiceType], disabled: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        store: Store,
+        types: Mapping[str, ServiceType],
+        disabled: Collection[str] = (),
+        must_pass: MustPass | None = None,
+    ) -> None:
         doc: Relation = ServiceDoc()
         super().__init__(store, {doc.name: doc, "doc": doc})
         self.types = types
         self.disabled = disabled
+        self.must_pass = must_pass
 
     def show(self, row: Row) -> dict[str, JSON]:
         record = shown(self.fields[:-1], row)
@@ -117,6 +129,35 @@ class Services(Records):
         if kind.is_script:
             check_queue_options(settings.get("config"))
         return settings
+
+    async def written(self, connection: Connection, row: Row | None, values: Mapping[str, Value]) -> None:
+        kind = self.types.get(str(values.get("type") or (row["type"] if row is not None else "")))
+        service_id = values["id"] if row is None else row["id"]
+        if kind is not None and kind.is_script and isinstance(service_id, int):
+            await keep_service(self.store, connection, service_id, row)
+
+    async def handle(self, request: Request, context: Context, path: list[str]) -> Response:
+        if self.must_pass is not None and request.method in ("PUT", "PATCH") and request.payload:
+            named: list[JSON] = [path[0]] if path else await self.targets(request)
+            for sent in records_of(request):
+                if isinstance(sent, dict) and ("config" in sent or "type" in sent):
+                    for one in named or [sent.get("id")]:
+                        await self._test(sent, one, self.must_pass)
+        return await super().handle(request, context, path)
+
+    async def _test(self, sent: Mapping[str, JSON], identifier: JSON, must_pass: MustPass) -> None:
+        """Try a script on its fixtures, where it wants that."""
+        number = self.match_value(identifier)
+        old = await service_by_id(self.store, number) if isinstance(number, int) else None
+        settings = sent.get("config")
+        if old is not None and "content" in old.config:
+            merged = {**old.config, **(settings if isinstance(settings, dict) else {})}
+            config = merged.get("config")
+            language = str(sent.get("type") or old.type)
+            record = replace(
+                old, type=language, config={**merged, "config": config if isinstance(config, dict) else {}}
+            )
+            await must_pass(service_script(record))
 
     def guard_delete(self, row: Row, context: Context) -> None:
         if not row["deletable"]:

@@ -22,12 +22,17 @@ _VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     "job": ("get", "patch", "delete"),
     "queue": ("get", "post", "patch"),
     "script_check": ("post",),
+    "script_run": ("post",),
+    "script_version": ("get", "patch"),
 }
 """Of resources that do not have all."""
 _BY_NAME: Final = frozenset(
-    {"custom", "event_script", "queue", "script_declaration", "script_type", "service_type", "worker"}
-)
-_POST_BY_ID: Final = frozenset({"event_script", "failed_job", "queue"})
+    {
+        "custom", "event_script", "queue", "script_capture", "script_declaration", "script_type", "service_type",
+        "worker",
+    }
+)  # fmt: skip
+_POST_BY_ID: Final = frozenset({"event_script", "failed_job", "queue", "script_capture"})
 _ACCOUNT_PARTS: Final = ("session", "password", "profile")
 
 LATER: Final[Mapping[str, str]] = {
@@ -110,7 +115,7 @@ class SystemService:
         for name in self.present:
             verbs = _VERBS.get(name, VERBS)
             paths.append(EventPath(name=f"system.{name}", verbs=verbs))
-            if name in ("constant", "environment", "event", "script_check", "script_trace"):
+            if name in ("constant", "environment", "event", "script_check", "script_run", "script_trace"):
                 continue
             one = placeholder(name)
             verbs = tuple(verb for verb in verbs if verb != "post" or name in _POST_BY_ID)

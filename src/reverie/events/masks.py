@@ -1,0 +1,68 @@
+"""What sounds like a secret, hidden in what is shown or kept beside a call."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+
+from reverie.model import JSON, Caller
+
+MASK: Final = "**********"
+_SECRET: Final = re.compile(
+    r"passw|passphrase|\bpin\b|secret|token|api[-_]?key|authori[sz]ation|cookie|credential|session|private[-_]?key|signature|credit[-_]?card|card[-_]?num|cvc|iban",
+    re.IGNORECASE,
+)
+_OURS: Final = ("system", "user")
+"""Services whose bodies hold passwords, tokens and secret settings of the platform itself."""
+
+
+def masked(value: JSON, name: str = "") -> JSON:
+    """*value* with everything hidden that stands, however deep, under a name that sounds like a secret."""
+    if value is not None and _SECRET.search(name):
+        return MASK
+    if isinstance(value, Mapping):
+        return {key: masked(item, key) for key, item in value.items()}
+    if isinstance(value, list):
+        return [masked(item) for item in value]
+    return value
+
+
+def masked_event(event: Mapping[str, JSON]) -> dict[str, JSON]:
+    """An event with its secrets hidden; the raw text of a body says no more than the body that was taken apart."""
+    hidden = dict(event)
+    request = event.get("request")
+    ours = isinstance(request, dict) and request.get("service") in _OURS
+    if isinstance(request, dict):
+        hidden["request"] = _masked_request(request, whole=ours)
+    response = event.get("response")
+    if isinstance(response, dict):
+        content = MASK if ours and response.get("content") is not None else masked(response.get("content"))
+        kept = masked({name: value for name, value in response.items() if name != "content"})
+        if isinstance(kept, dict):
+            hidden["response"] = {**kept, "content": content} if "content" in response else kept
+    return hidden
+
+
+def _masked_request(request: dict[str, JSON], *, whole: bool) -> dict[str, JSON]:
+    shown = masked(request)
+    if not isinstance(shown, dict):
+        return {}
+    payload = request.get("payload")
+    if whole:
+        return {**shown, **{name: MASK for name in ("payload", "content") if request.get(name)}}
+    if shown.get("payload") != payload:
+        shown["content"] = json.dumps(shown.get("payload")) if "json" in str(request.get("content_type")) else MASK
+    return shown
+
+
+def masked_caller(caller: Caller) -> Caller:
+    """The caller without his credentials and private lookups; that he had some still decides how he is refused."""
+    return replace(
+        caller,
+        api_key=None if caller.api_key is None else MASK,
+        session_token=None if caller.session_token is None else MASK,
+        secrets={},
+    )
