@@ -261,6 +261,17 @@ def test_a_run_that_fails_is_told_with_its_line(stage: Stage) -> None:
     assert told["output"] == "so far\n"
 
 
+def test_the_lines_around_an_error_show_no_private_lookup(stage: Stage) -> None:
+    stage.lookup("trace_secret", "swordfish", private=True)
+    event = stage.on_table("get.pre_process", "v8js", "var word = '{trace_secret}'; nothing();")
+    with listening(stage.server) as runs:
+        stage.server.as_key("GET", f"/api/v2/db/_table/{TABLE}")
+        [told] = runs.wait(event)
+
+    assert "{trace_secret}" in told["error"]["excerpt"]
+    assert "swordfish" not in json.dumps(told)
+
+
 def test_runs_of_jobs_in_the_worker_are_told_too(stage: Stage) -> None:
     event = stage.on_table("post.queued", "v8js", "print('later');")
     with listening(stage.server) as runs:

@@ -136,7 +136,7 @@ class ScriptRuns:
 
         try:
             told = self._trace if trial is None and context.rehearse is None else None
-            outcome = await (engine.run(run) if told is None else told.run(engine, run, context))
+            outcome = await (engine.run(run) if told is None else told.run(engine, run, context, script))
         except ScriptError as error:
             _place(error, script, told=context.caller.is_admin)
             ended(error.output, error)

@@ -21,8 +21,10 @@ import msgspec
 
 from reverie.clock import Clock
 from reverie.errors import ScriptError
-from reverie.model import JSON, Context
+from reverie.events.difference import differences
+from reverie.model import JSON, Context, Script
 from reverie.scripting.engine import NOTHING, Engine, Outcome, Run
+from reverie.scripting.outcome import marked
 
 LONGEST_OUTPUT: Final = 16_384
 """Characters told of what a script printed: the last ones."""
@@ -68,15 +70,15 @@ class Trace:
 
     # -- telling
 
-    async def run(self, engine: Engine, run: Run, context: Context) -> Outcome:
-        """Run it in *engine*, and tell how it went."""
+    async def run(self, engine: Engine, run: Run, context: Context, script: Script) -> Outcome:
+        """Run it in *engine*, and tell how it went; *script* is as stored, without what lookups have put in."""
         if not self.wanted:
             return await engine.run(run)
         began = self._clock.monotonic()
         try:
             outcome = await engine.run(run)
         except ScriptError as error:
-            self.tell({**_about(run, context), **self._when(began), **_failed(error)})
+            self.tell({**_about(run, context), **self._when(began), **_failed(error, script)})
             raise
         self.tell({**_about(run, context), **self._when(began), **_done(run, outcome)})
         return outcome
@@ -243,47 +245,23 @@ def _about(run: Run, context: Context) -> dict[str, JSON]:
 
 
 def _done(run: Run, outcome: Outcome) -> dict[str, JSON]:
-    changed: list[JSON] = [*changed_paths(run.event, outcome.event)]
+    changed: list[JSON] = [one["path"] for one in differences(run.event, outcome.event) if isinstance(one, dict)]
     return {
         "output": outcome.output[-LONGEST_OUTPUT:],
-        "changed": changed,
+        "changed": changed[:MOST_PATHS],
         "returned": outcome.returned is not NOTHING,
         "error": None,
     }
 
 
-def _failed(error: ScriptError) -> dict[str, JSON]:
+def _failed(error: ScriptError, script: Script) -> dict[str, JSON]:
+    lines, line = script.content.splitlines(), error.line
     told: dict[str, JSON] = {
         "kind": error.kind,
         "message": error.message,
         "status_code": error.status,
-        "line": error.line,
+        "line": line,
         "column": error.column,
-        "excerpt": error.source,
+        "excerpt": marked(lines, line, error.column) if line is not None and line <= len(lines) else "",
     }
     return {"output": error.output[-LONGEST_OUTPUT:], "changed": [], "returned": False, "error": told}
-
-
-def changed_paths(before: JSON, after: JSON, *, most: int = MOST_PATHS) -> list[str]:
-    """``request.payload.resource[0].name``: where the two differ, at most *most* places, in order."""
-    found: list[str] = []
-    _compare(before, after, "", found, most)
-    return found
-
-
-def _compare(before: JSON, after: JSON, path: str, found: list[str], most: int) -> None:
-    if before == after or len(found) >= most:
-        return
-    if isinstance(before, dict) and isinstance(after, dict):
-        for name in {**before, **after}:
-            place = f"{path}.{name}" if path else name
-            if name not in before or name not in after:
-                found.append(place)
-            else:
-                _compare(before[name], after[name], place, found, most)
-        del found[most:]
-    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
-        for index, (one, other) in enumerate(zip(before, after, strict=True)):
-            _compare(one, other, f"{path}[{index}]", found, most)
-    else:
-        found.append(path)

@@ -32,12 +32,19 @@ class Diagnostic:
 
 
 async def check(engine: Engine, language: str, text: str) -> Sequence[Diagnostic]:
-    """What is wrong with *text*; nothing when it would start."""
+    """What is wrong with *text*; nothing when it would start.
+
+    Raises:
+        ScriptError: with a status that is not 500: this language cannot be asked now.
+    """
     script = Script(identifier="check", language=language, content=text)
     run = Run(script=script, event={}, platform={}, host=_refuse, limits=LIMITS, depth=DEPTH, check=True)
     try:
         found = (await engine.run(run)).returned
-    except ScriptError as error:  # it ended the parser: too deep, too large, or what PHP finds only as it compiles
+    except ScriptError as error:
+        if error.status != 500:
+            raise
+        # It ended the parser: too deep, too large, or what PHP finds only as it compiles.
         return [_placed(text, error.line, None, error.message, "error")]
     told = found if isinstance(found, list) else []
     return [_read(text, one) for one in told[:MOST] if isinstance(one, dict)]

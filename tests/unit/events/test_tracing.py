@@ -14,7 +14,7 @@ import pytest
 
 from reverie.clock import SystemClock
 from reverie.events import tracing
-from reverie.events.tracing import Trace, changed_paths
+from reverie.events.tracing import Trace
 from reverie.model import JSON
 
 pytestmark = pytest.mark.anyio
@@ -110,18 +110,3 @@ async def test_a_long_path_of_the_folder_is_no_obstacle(tmp_path: Path) -> None:
         trace.tell({"n": 1})
         assert json.loads(await anext(heard)) == {"n": 1}
     await trace.close()
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "paths"),
-    [
-        ({"a": 1}, {"a": 1}, []),
-        ({"a": {"b": [1, {"c": 2}]}}, {"a": {"b": [1, {"c": 3}]}}, ["a.b[1].c"]),
-        ({"a": 1}, {"b": 1}, ["a", "b"]),
-        ({"a": [1]}, {"a": [1, 2]}, ["a"]),
-        ({"a": None}, {"a": {}}, ["a"]),
-        ({str(n): n for n in range(99)}, {str(n): -1 for n in range(99)}, [str(n) for n in range(tracing.MOST_PATHS)]),
-    ],
-)
-async def test_changed_paths_name_the_places_that_differ(before: JSON, after: JSON, paths: list[str]) -> None:
-    assert changed_paths(before, after) == paths
