@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
@@ -36,6 +37,8 @@ MOST_WAITING: Final = 200
 """Runs kept for a listener that is slow; what comes on top is counted."""
 _AGAIN: Final = 0.01
 """Seconds until a listener that had no room is tried again."""
+_FRESH: Final = 100_000_000
+"""Nanoseconds in which a folder can change twice and show the same time."""
 _LONGEST_ADDRESS: Final = 100
 """Bytes of a path that fit into a socket's address on every system."""
 
@@ -53,6 +56,8 @@ class Trace:
         self._folder = folder
         self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._sender = _datagram_socket()
+        self._names: list[str] = []
+        self._listed_at = -1
         self._number = 0
         self._stopped = asyncio.Event()
         self._waiting: dict[str, _Backlog] = {}
@@ -66,7 +71,11 @@ class Trace:
     def _listeners(self) -> list[str]:
         if self._folder_fd < 0:
             return []
-        return [name for name in os.listdir(self._folder_fd) if name.endswith(".sock")]
+        changed_at = os.fstat(self._folder_fd).st_mtime_ns
+        if changed_at != self._listed_at:
+            self._names = [name for name in os.listdir(self._folder_fd) if name.endswith(".sock")]
+            self._listed_at = changed_at if changed_at + _FRESH < time.time_ns() else -1
+        return self._names
 
     # -- telling
 
