@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from reverie.cli import scripts_remote
 from reverie.cli.group import reverie
 from tests.acceptance.script_stage import SCRIPTS, TABLE, Stage, each_stage
 from tests.acceptance.server import Server, wait_for
@@ -128,6 +129,17 @@ def test_new_files_become_scripts_and_a_service(stage: Stage, tmp_path: Path) ->
     assert stage.server.as_admin("GET", f"/api/v2/{service}").json == 4
     (tmp_path / "services" / f"{service}.ts").unlink()
     scripts(stage.server, "push", tmp_path, "--prune")
+
+
+def test_more_scripts_than_one_answer_holds_are_all_pulled(
+    stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scripts_remote, "PAGE", 2)
+    names = [stage.on_table(f"{verb}.queued", "v8js", "1;") for verb in ("get", "post", "put", "patch", "delete")]
+
+    scripts(stage.server, "pull", tmp_path)
+
+    assert all(text_of(tmp_path, name).exists() for name in names)
 
 
 def test_names_that_a_file_cannot_have_come_back(stage: Stage, tmp_path: Path) -> None:

@@ -177,12 +177,13 @@ class Folder:
         _replace(place / f"{stem}.json", (json.dumps(settings, indent=2, ensure_ascii=False) + "\n").encode())
 
     def remove(self, one: Kept, *, but: str = "") -> None:
-        """Its files; with *but* only the texts of another suffix."""
-        for kind, file in list(self.files()):
-            if kind == one.kind and file.suffix != but and self.read(kind, file).key == one.key:
-                file.unlink()
-                if not but:
-                    file.with_name(file.name.removesuffix(file.suffix) + ".json").unlink(missing_ok=True)
+        """Its files, whatever the case of their names; with *but* only texts of another suffix."""
+        place, stem = self.path / one.kind, file_name(one.name)
+        for name in os.listdir(place):
+            root, suffix = os.path.splitext(name)
+            is_text = suffix in {*LANGUAGES, OTHER} and name != f"{stem}{but}"
+            if root.lower() == stem.lower() and (is_text or (suffix == ".json" and not but)):
+                (place / name).unlink()
 
     # -- what the instance had
 

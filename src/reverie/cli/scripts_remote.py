@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -24,6 +25,7 @@ EVENT_SETTINGS: Final = (
 )  # fmt: skip
 SERVICE_SETTINGS: Final = ("type", "label", "description", "is_active")
 _NOT_OF_CONFIG: Final = frozenset({"service_id", "content"})
+PAGE: Final = 500
 SECONDS: Final = 30.0
 """Time for one call."""
 
@@ -83,10 +85,9 @@ class Remote:
 
     def scripts(self) -> dict[str, There]:
         """Every event script and script service, by key."""
-        listed = self._rows("system/event_script")
-        found = [_event_script(row) for row in listed]
+        found = [_event_script(row) for row in self._pages("system/event_script?order=name")]
         types = {str(row["name"]) for row in self._rows("system/service_type?group=Script")}
-        found += [_service(row) for row in self._rows("system/service") if row.get("type") in types]
+        found += [_service(row) for row in self._pages("system/service?order=id") if row.get("type") in types]
         return {one.kept.key: one for one in found}
 
     def script(self, one: Kept) -> There | None:
@@ -128,6 +129,14 @@ class Remote:
         return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
 
     # -- asking
+
+    def _pages(self, path: str) -> Iterator[dict[str, JSON]]:
+        """Every record; one answer never holds more than `PAGE`."""
+        for number in itertools.count():
+            rows = self._rows(f"{path}&limit={PAGE}&offset={number * PAGE}")
+            yield from rows
+            if len(rows) < PAGE:
+                return
 
     def _rows(self, path: str) -> list[dict[str, JSON]]:
         rows = (self._ask("GET", path) or {}).get("resource")
