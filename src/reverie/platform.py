@@ -16,6 +16,7 @@ from reverie.dispatcher import Dispatcher
 from reverie.errors import BadRequest, Conflict, Forbidden, StoreUnavailable, Unauthorized
 from reverie.events.queued import Queued
 from reverie.events.runs import ScriptRuns
+from reverie.events.tracing import Trace
 from reverie.events.trials import Trials
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.metrics import Measures
@@ -57,6 +58,7 @@ class Platform:
     queue: Queue
     queued: Queued
     watch: JobWatch
+    trace: Trace
     waits: Waits
     registry: Registry
     dispatcher: Dispatcher
@@ -86,6 +88,11 @@ class Platform:
         service = await self.registry.find("system")
         request = Request(method="GET", service="system", resource=f"job/{job_id}")
         return await service.handle(request, self.dispatcher.context(Caller(is_admin=True)))
+
+    def stop_telling(self) -> None:
+        """Let everybody go who waits for a job or listens to runs."""
+        self.watch.stop()
+        self.trace.stop()
 
     @property
     def sealer(self) -> Sealer:

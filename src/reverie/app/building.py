@@ -21,6 +21,7 @@ from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
 from reverie.events.recording import Recorder
 from reverie.events.runs import ScriptRuns
+from reverie.events.tracing import Trace
 from reverie.events.trials import Trials
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.waits import Waits
@@ -38,7 +39,7 @@ from reverie.services.service import Service
 from reverie.services.spec import Specs
 from reverie.services.sql.extras import StoredExtras
 from reverie.services.sql.service import SqlService
-from reverie.services.system.build import all_types, queue_resources, system_service
+from reverie.services.system.build import all_types, queue_resources, system_service, writer_resources
 from reverie.services.system.environment import Facts
 from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import script_service
@@ -79,6 +80,8 @@ async def build(
         engines = script_engines(settings, side_by_side)
         for engine in engines.values():
             stack.push_async_callback(engine.close)
+        trace = Trace(settings.data_dir / "trace", clock)
+        stack.push_async_callback(trace.close)
         recorder = Recorder(store, memory)
         outgoing = Outgoing(settings.script_egress)
         stack.push_async_callback(outgoing.close)
@@ -91,9 +94,10 @@ async def build(
             disabled=frozenset(settings.scripting_disable),
             allowance=allowance(settings),
             sockets=settings.script_sockets == "open",
+            trace=trace,
             recorder=recorder,
         )
-        platform = _wire(settings, clock, store, memory, auth, runs)
+        platform = _wire(settings, clock, store, memory, auth, runs, trace)
         stack.push_async_callback(platform.queue.close)
         stack.push_async_callback(platform.watch.close)
         stack.push_async_callback(platform.waits.close)
@@ -132,7 +136,9 @@ async def _keep_looking(platform: Platform) -> None:
         await platform.look_for_administrator()
 
 
-def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: Auth, runs: ScriptRuns) -> Platform:
+def _wire(
+    settings: Settings, clock: Clock, store: Store, memory: Memory, auth: Auth, runs: ScriptRuns, trace: Trace
+) -> Platform:
     dialects = sql_dialects(settings)
     script_types = [
         ScriptType(name=name, label=one.label, description=one.description, sandboxed=one.sandboxed)
@@ -205,7 +211,8 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
             flush=registry.flush,
             facts=Facts(version=version("reverie"), runtime=lambda: runtime(runs, settings), platform={}),
             disabled=settings.scripting_disable,
-            extra=queue_resources(store, queue, queued.open, clock),
+            extra=queue_resources(store, queue, queued.open, clock)
+            | writer_resources(memory, registry.find, runs.engines, settings.scripting_disable),
             trials=trials,
         )
     )
@@ -220,6 +227,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         queue=queue,
         queued=queued,
         watch=watch,
+        trace=trace,
         waits=waits,
         registry=registry,
         dispatcher=dispatcher,

@@ -10,6 +10,10 @@ from reverie.cli.group import LazyGroup
 @click.group(
     cls=LazyGroup,
     lazy={
+        "pull": "reverie.cli.scripts_sync:pull",
+        "push": "reverie.cli.scripts_sync:push",
+        "diff": "reverie.cli.scripts_sync:diff",
+        "dev": "reverie.cli.scripts_dev:dev",
         "test": "reverie.cli.scripts_test:test",
     },
 )

@@ -102,8 +102,8 @@ async def serve_api(settings: Settings, listener: socket.socket, signals: Sequen
     from reverie.web.app import asgi
 
     async with build(settings) as platform:
-        # Who waits for a job would wait through the whole grace.
-        server = server_of(asgi(platform, max_body=settings.max_body), signals, platform.watch.stop)
+        # Who waits for a job or listens would wait through the whole grace.
+        server = server_of(asgi(platform, max_body=settings.max_body), signals, platform.stop_telling)
         # What is loaded by now stays; collecting garbage need not walk through it again and again.
         gc.collect()
         gc.freeze()

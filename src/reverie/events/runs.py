@@ -24,6 +24,7 @@ from reverie.errors import (
 from reverie.events.event import RAW, STRUCTURE, platform_map
 from reverie.events.limits import Allowance, Isolation, allowance_of
 from reverie.events.recording import Ask, Recorder, Tape
+from reverie.events.tracing import Trace
 from reverie.model import JSON, Context, Request, Response, Script
 from reverie.outgoing import HostPattern, Outgoing, headers_of
 from reverie.scripting.engine import Engine, Limits, Outcome, Run
@@ -67,6 +68,7 @@ class ScriptRuns:
         disabled: languages switched off; ``{"all"}`` for every one.
         allowance: what scripts may do that say nothing of it themselves.
         sockets: scripts may open their own, past `outgoing`.
+        trace: where each run is told to who listens; None tells nobody.
     """
 
     def __init__(
@@ -80,11 +82,13 @@ class ScriptRuns:
         allowance: Allowance | None = None,
         disabled: frozenset[str] = frozenset(),
         sockets: bool = False,
+        trace: Trace | None = None,
         recorder: Recorder | None = None,
     ) -> None:
         self.engines = engines
         self.config = config
         self.allowance = allowance or Allowance(limits=Limits(), isolation="instance")
+        self._trace = trace
         self.recorder = recorder
         self._outgoing = outgoing
         self._scratch = scratch
@@ -151,7 +155,8 @@ class ScriptRuns:
                 recorder.saw(watch, event, context, script=script, error=error, calls=calls)
 
         try:
-            outcome = await engine.run(run)
+            told = self._trace if trial is None and context.rehearse is None else None
+            outcome = await (engine.run(run) if told is None else told.run(engine, run, context, script))
         except ScriptError as error:
             _place(error, script, told=context.caller.is_admin)
             ended(error.output, error)

@@ -118,9 +118,8 @@ class Child(asyncio.Protocol):
         """
         loop = self._loop
         done: asyncio.Future[Outcome] = loop.create_future()
-        message = wire.RunMessage(run.script.content, run.event, run.platform, run.limits.memory)
         try:
-            frame = wire.frame(message)
+            frame = wire.frame(_message_of(run))
         except (TypeError, ValueError, RecursionError) as error:
             raise ScriptError(f"The event cannot be handed to a script: {error}") from error
         if not self.alive or self._transport is None:
@@ -391,3 +390,9 @@ class Child(asyncio.Protocol):
             error.output = turn.text()
             turn.ending = error
             turn.done.set_exception(error)
+
+
+def _message_of(run: Run) -> wire.RunMessage | wire.CheckMessage:
+    if run.check:
+        return wire.CheckMessage(run.script.content, run.limits.memory)
+    return wire.RunMessage(run.script.content, run.event, run.platform, run.limits.memory)

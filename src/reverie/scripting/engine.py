@@ -48,6 +48,7 @@ class Run:
         fresh: True for a process of its own, ended after the run.
         depth: how many runs wait for this one, one inside the other. The pool's size counts at each depth apart, so a
             run never waits for a child that belongs to one above it.
+        check: True to parse the script and run nothing of it; what it returns is then what is wrong with it.
         times: is given the seconds it waited for its turn (``wait``), for a child (``start``), and ran (``run``).
     """
 
@@ -60,6 +61,7 @@ class Run:
     owner: str = ""
     fresh: bool = False
     depth: int = 0
+    check: bool = False
     times: dict[str, float] | None = None
 
 

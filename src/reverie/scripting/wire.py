@@ -3,6 +3,7 @@
 | to the child | fields | meaning |
 |---|---|---|
 | run | script, event, platform, memory | begin; nothing else is sent before the result |
+| check | script, memory | parse it and run nothing; its result returns what is wrong, see checking.py |
 | answer | id, value | to the call with that id |
 
 | from the child | fields | meaning |
@@ -43,6 +44,11 @@ class RunMessage(msgspec.Struct, tag_field="type", tag="run", frozen=True):
     script: str
     event: Mapping[str, object]
     platform: Mapping[str, object]
+    memory: int
+
+
+class CheckMessage(msgspec.Struct, tag_field="type", tag="check", frozen=True):
+    script: str
     memory: int
 
 
@@ -93,7 +99,7 @@ _decoder: Final[msgspec.json.Decoder[Message]] = msgspec.json.Decoder(Message)
 _encoder: Final = msgspec.json.Encoder()
 
 
-def frame(message: RunMessage | AnswerMessage) -> bytes:
+def frame(message: RunMessage | CheckMessage | AnswerMessage) -> bytes:
     """A message, ready to be sent.
 
     Raises:

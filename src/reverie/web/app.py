@@ -13,6 +13,7 @@ import structlog
 
 from reverie.clock import Clock
 from reverie.errors import ReverieError, Unavailable
+from reverie.events.tracing import Trace
 from reverie.jobs.metrics import Measures
 from reverie.jobs.watching import JobWatch
 from reverie.model import JSON, Request, Response
@@ -33,6 +34,7 @@ from reverie.web.requests import (
     receive_body,
 )
 from reverie.web.responses import Headers, Wish, encode_response
+from reverie.web.script_trace import is_trace, trace_answer
 from reverie.web.streams import Stream, send_stream
 
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -52,6 +54,7 @@ class Platform(Protocol):
         initialised: there is an administrator.
         watch: tells when jobs move.
         sealer: signs links to jobs.
+        trace: tells of runs of scripts.
     """
 
     @property
@@ -62,6 +65,8 @@ class Platform(Protocol):
     def watch(self) -> JobWatch: ...
     @property
     def sealer(self) -> Sealer: ...
+    @property
+    def trace(self) -> Trace: ...
 
     def has_service(self, name: str) -> bool:
         """Whether a service of that name has answered in this process."""
@@ -173,6 +178,8 @@ class Door:
             wish = Wish(headers, request.parameters, request.resource)
             if job_id := job_of(request):
                 return *await self._jobs.answer(job_id, request, request_id, wish, receive), service, verb
+            if is_trace(request):
+                return *await trace_answer(self._platform, request, request_id, wish), service, verb
             answer = self._platform.answer if service else self._platform.index
             return *encode_response(await answer(request, request_id), wish), service, verb
         except UnknownVerb as error:

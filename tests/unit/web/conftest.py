@@ -36,6 +36,7 @@ class ScriptedPlatform:
     clock: Clock = field(default_factory=SystemClock)
     sealer: Sealer = field(default_factory=lambda: Sealer(make_secret()))
     watch: Any = None  # a JobWatch, where jobs are looked at
+    trace: Any = None  # a Trace, where runs are listened to
 
     async def answer(self, request: Request, request_id: str) -> Response:
         self.seen.append(request)

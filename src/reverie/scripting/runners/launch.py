@@ -128,10 +128,11 @@ def hand_on(path, number):
 
 
 def load(path):
-    with open(path, encoding="utf-8") as file:
-        code = compile(file.read(), path, "exec")
+    """The names of the runner, and of the files beside it that are parts of it."""
     names = {"__name__": "reverie_runner"}
-    exec(code, names)
+    for part in ("prepare.py", "check.py", os.path.basename(path)):
+        with open(os.path.join(os.path.dirname(path), part), encoding="utf-8") as file:
+            exec(compile(file.read(), path, "exec"), names)
     return names
 
 

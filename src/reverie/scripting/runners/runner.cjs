@@ -43,6 +43,7 @@ pipe.on("data", (data) => {
     const text = held.toString("utf8", 4, end);
     held = held.subarray(end);
     if (text.startsWith('{"type":"run"')) begin(text);
+    else if (text.startsWith('{"type":"check"')) check(text);
     else if (run !== null) run.answer(text);
   }
 });
@@ -173,6 +174,23 @@ function compile(text) {
     if (compiled.size > KEPT) compiled.delete(compiled.keys().next().value);
   }
   return script;
+}
+
+// What keeps a text from running, with nothing of it run. Where it is stands above the stack, as Node prints it.
+function check(frame) {
+  const { script } = JSON.parse(frame);
+  const found = [];
+  try {
+    vm.compileFunction(script, ["event", "platform"], { filename: "script.js" });
+  } catch (error) {
+    const [, line, above] = /^script\.js:(\d+)\n.*\n([ \t]*)\^/.exec(String(error.stack)) || [];
+    const last = script.split("\n");
+    const end = { line: last.length, column: last.at(-1).length + 1 };
+    const nowhere = /end of input/.test(error.message) ? end : { line: null, column: null };
+    const place = line === undefined ? nowhere : { line: Number(line), column: above.length + 1 };
+    found.push({ ...place, message: String(error.message), severity: "error" });
+  }
+  send(JSON.stringify({ type: "result", event: {}, returned: found }));
 }
 
 class Run {

@@ -311,19 +311,52 @@ function moduleOf(path) {
 function compile(text) {
   let entry = compiled.get(text);
   if (entry !== undefined) return entry;
+  entry = compileAnew(text);
+  compiled.set(text, entry);
+  if (compiled.size > KEPT) compiled.delete(compiled.keys().next().value);
+  return entry;
+}
+
+function compileAnew(text) {
   let plain = { text, filename: "script.js" };
   try {
     if (TYPED) plain = untyped(text);
     new Function("event", "platform", plain.text); // a body that closes its own function is none
     const script = new vm.Script(wrapped(plain.text) + "\n})", { filename: plain.filename });
-    entry = { script, error: null, origins: plain.origins };
+    return { script, error: null, origins: plain.origins };
   } catch (error) {
     const [line, column] = "line" in error ? [error.line, error.column] : faulty(plain.text);
-    entry = { script: null, error: { type: "error", kind: error.name, message: error.message, line, column } };
+    return { script: null, error: { type: "error", kind: error.name, message: error.message, line, column } };
   }
-  compiled.set(text, entry);
-  if (compiled.size > KEPT) compiled.delete(compiled.keys().next().value);
-  return entry;
+}
+
+// What keeps the text from running, with nothing of it run.
+function checked(text) {
+  const { error } = compileAnew(text);
+  if (error === null) return [];
+  const ends = endsTooEarly(text);
+  if (ends !== null) {
+    const lines = text.split("\n");
+    return [{ line: lines.length, column: lines.at(-1).length + 1, message: ends, severity: "error" }];
+  }
+  return [{ line: error.line, column: error.column, message: error.message, severity: "error" }];
+}
+
+// The engine's words for a text that lacks its end. Around it stands a function of ours, whose end is what is complained of
+// elsewhere.
+function endsTooEarly(text) {
+  try {
+    vm.compileFunction(TYPED ? untyped(text).text : text, ["event", "platform"]);
+    return null;
+  } catch (error) {
+    return /end of input/.test(error.message) ? error.message : null;
+  }
+}
+
+// Where the parser of TypeScript stopped.
+function placeIn(error) {
+  const place = /:(\d+):(\d+)$/.exec(error.message);
+  return place === null ? null : { line: Number(place[1]), column: Number(place[2]) };
 }
 
 // The script without its types. Types alone become blanks, so that lines stay; enums and the like are code, and move the
@@ -338,11 +371,11 @@ function untyped(text) {
       const map = at < 0 ? null : JSON.parse(atob(made.slice(made.indexOf("base64,", at) + 7)));
       return { text: at < 0 ? made : made.slice(0, at), filename: "moved.js", origins: map && origins(map.mappings) };
     } catch (error) {
-      const [first, ...rest] = error.message.split("\n");
-      const place = /:(\d+):\d+$/.exec(rest.join("\n"));
+      const [first] = error.message.split("\n");
+      const place = placeIn(error);
       const told = new SyntaxError(first.replace(/^SyntaxError: /, ""));
-      told.line = place === null ? null : Number(place[1]);
-      told.column = place === null ? null : Number(place[2]);
+      told.line = place === null ? null : place.line;
+      told.column = place === null ? null : place.column;
       throw told;
     }
   }
@@ -441,7 +474,12 @@ globalThis.addEventListener("unhandledrejection", (told) => {
 current = freshRealm();
 send(JSON.stringify({ type: "ready", version: TYPED ? Deno.version.typescript : Deno.version.v8 }));
 for (;;) {
-  const last = await perform(receive());
+  const frame = receive();
+  if (frame.startsWith('{"type":"check"')) {
+    send(JSON.stringify({ type: "result", event: {}, returned: checked(JSON.parse(frame).script) }));
+    continue;
+  }
+  const last = await perform(frame);
   current.alive = false;
   if (current.talking) Deno.exit(70);
   send(typeof last === "string" ? last : '{"type":"error","message":"The script left nothing that can be read."}');

@@ -148,6 +148,59 @@ namespace Reverie {
 
     const SCRIPT = __FILE__ . '(' . (__LINE__ - 4) . ") : eval()'d code";
 
+    // What keeps the text from running, and what the compiler warns of. It is compiled behind a `return`, so nothing of it
+    // runs; where something must come first in a text, it is only parsed.
+    function checked(string $text): array
+    {
+        $found = [];
+        set_error_handler(function ($level, $message, $file, $line) use (&$found) {
+            $found[] = ['line' => $line, 'column' => null, 'message' => $message, 'severity' => 'warning'];
+            return true;
+        });
+        $text = preg_replace_callback('/^\s*<\?(php\b|(?=\s))/', fn ($tag) => preg_replace('/\S/', ' ', $tag[0]), $text);
+        try {
+            $tokens = \PhpToken::tokenize("<?php $text", TOKEN_PARSE);
+            $first = array_filter($tokens, fn ($token) => $token->is([T_NAMESPACE, T_DECLARE]));
+            $first === [] ? compiled($text) : null;
+        } catch (\Throwable $error) {
+            $column = column_of("<?php $text", $error);
+            $place = ['line' => $error->getLine(), 'column' => $column === null || $error->getLine() > 1 ? $column : $column - 6];
+            $found[] = [...$place, 'message' => $error->getMessage(), 'severity' => 'error'];
+        }
+        return $found;
+    }
+
+    function compiled(string $__text): void
+    {
+        eval("return; $__text\n;");
+    }
+
+    const COMPILED = __FILE__ . '(' . (__LINE__ - 3) . ") : eval()'d code";
+
+    // PHP tells no column, but the token that it did not expect: the first of its kind in the line that draws the complaint.
+    function column_of(string $source, \Throwable $error): ?int
+    {
+        if (!preg_match('/unexpected [^"]*"(.+?)"(,|$)|Unmatched \'(.)\'/s', $error->getMessage(), $told)) {
+            return null;
+        }
+        $wanted = $told[3] ?? $told[1];
+        foreach (\PhpToken::tokenize($source) as $token) {
+            if ($token->line !== $error->getLine() || trim($token->text, '\'"') !== trim($wanted, '\'"')) {
+                continue;
+            }
+            try {
+                \PhpToken::tokenize(substr($source, 0, $token->pos + strlen($token->text)), TOKEN_PARSE);
+            } catch (\ParseError $early) {
+                if ($early->getMessage() === $error->getMessage()) {
+                    $above = strrpos(substr($source, 0, $token->pos), "\n");
+                    $start = $above === false ? 0 : $above + 1;
+                    return 1 + preg_match_all('/./us', substr($source, $start, $token->pos - $start));
+                }
+            }
+        }
+        return null;
+    }
+
     function failure(\Throwable $error): array
     {
         return [
@@ -188,9 +241,9 @@ namespace Reverie {
         $memory = str_contains($error['message'], 'Allowed memory size') || str_contains($error['message'], 'Out of memory');
         return [
             'type' => 'error',
-            'message' => strtok($error['message'], "\n"),
+            'message' => str_replace([SCRIPT . ':', COMPILED . ':'], 'line ', strtok($error['message'], "\n")),
             'kind' => $memory ? 'MemoryError' : 'Error',
-            'line' => $error['file'] === SCRIPT ? $error['line'] : null,
+            'line' => in_array($error['file'], [SCRIPT, COMPILED], true) ? $error['line'] : null,
         ];
     }
 
@@ -238,7 +291,9 @@ namespace Reverie {
                 leave(0);
             }
         });
-        $answer = run($message, decode($text, false)->event, platform($message['platform'], $wire));
+        $answer = $message['type'] === 'check'
+            ? ['type' => 'result', 'event' => new \stdClass(), 'returned' => checked($message['script'])]
+            : run($message, decode($text, false)->event, platform($message['platform'], $wire));
         if (posix_getpid() === $me) {
             $wire->send($answer);
         }

@@ -6,9 +6,7 @@ run, does it, and ends; so nothing of a script is left for the next one. The par
 
 import ast
 import contextlib
-import fcntl
 import gc
-import importlib
 import itertools
 import json
 import math
@@ -23,66 +21,6 @@ SCRIPT = "<script>"
 LINES = []  # of the script that runs
 HOST_GONE = 71
 LARGEST = 64 << 20  # bytes of a message
-# fmt: off
-PRELOADED = (
-    "abc", "base64", "bisect", "calendar", "collections", "contextlib", "copy", "csv", "dataclasses", "datetime",
-    "decimal", "difflib", "email.message", "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "html",
-    "http.client", "io", "itertools", "logging", "math", "operator", "pathlib", "pprint", "random", "re", "secrets",
-    "shlex", "ssl", "statistics", "string", "subprocess", "tempfile", "textwrap", "time", "traceback", "types",
-    "typing", "unicodedata", "urllib.error", "urllib.parse", "urllib.request", "uuid", "xml.etree.ElementTree",
-    "zlib", "zoneinfo",
-)
-# fmt: on
-
-
-# Before root is given up.
-
-
-def prepare():
-    """Load what scripts commonly use, and keep the library within reach.
-
-    The interpreter may lie where `nobody` cannot go. A folder opened now can be walked by its descriptor later, so that
-    is how the library is then named. Returns its folders.
-    """
-    if os.geteuid() == 0:
-        folders = {path: f"/proc/self/fd/{opened(path)}" for path in sys.path if walled(path)}
-        sys.path[:] = [folders.get(path, path) for path in sys.path]
-        for module in list(sys.modules.values()):
-            if isinstance(getattr(module, "__path__", None), list):
-                module.__path__[:] = [moved(path, folders) for path in module.__path__]
-    sys.dont_write_bytecode = True
-    sys.path_importer_cache.clear()
-    for name in PRELOADED:
-        with contextlib.suppress(ImportError):  # an interpreter built without it
-            importlib.import_module(name)
-    return [path for path in sys.path if os.path.exists(path)]
-
-
-def opened(path):
-    """A descriptor of the folder, above all that launch.py moves about."""
-    low = os.open(path, os.O_PATH)
-    high = fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 200)
-    os.close(low)
-    return high
-
-
-def walled(path):
-    """True for a folder below one that only its owner may walk through."""
-    if not os.path.isdir(path):
-        return False
-    path = os.path.realpath(path)
-    while os.stat(path).st_mode & 0o001:
-        if path == "/":
-            return False
-        path = os.path.dirname(path)
-    return True
-
-
-def moved(path, folders):
-    for folder, name in folders.items():
-        if path == folder or path.startswith(folder + "/"):
-            return name + path[len(folder) :]
-    return path
 
 
 # The parent.
@@ -159,10 +97,13 @@ def take_one(wire, libc, parent, lock):
     limit_memory(message["memory"])
     sys.stdout.reconfigure(line_buffering=True, errors="replace")
     sys.stderr.reconfigure(errors="replace")
-    if message["platform"].get("trace"):
-        trace(sys.stdout.write)
     os.set_inheritable(wire, False)
-    answer = run(message, Platform(message["platform"], wire))
+    if message["type"] == "check":
+        answer = checked(message["script"], compile_script)  # noqa: F821 - of check.py, loaded before
+    else:
+        if message["platform"].get("trace"):
+            trace(sys.stdout.write)
+        answer = run(message, Platform(message["platform"], wire))
     if os.getpid() != me:
         os._exit(0)  # a fork that the script made has come this far
     for stream in (sys.stdout, sys.stderr):

@@ -12,6 +12,7 @@ from reverie.events.trials import Trials
 from reverie.jobs.payload import Packed
 from reverie.jobs.queue import Queue
 from reverie.model import Job
+from reverie.scripting.engine import Engine
 from reverie.services.system.app import Apps
 from reverie.services.system.cache import Caches, Flush
 from reverie.services.system.environment import Environment, Facts
@@ -24,8 +25,11 @@ from reverie.services.system.queue import QueueResource
 from reverie.services.system.resource import Missing, Resource
 from reverie.services.system.role import Roles
 from reverie.services.system.script_capture import ScriptCaptures
+from reverie.services.system.script_check import ScriptCheck
+from reverie.services.system.script_declaration import ScriptDeclarations
 from reverie.services.system.script_fixture import ScriptFixtures
 from reverie.services.system.script_run import ScriptRun
+from reverie.services.system.script_trace import ScriptTrace
 from reverie.services.system.script_type import ScriptType, ScriptTypes
 from reverie.services.system.script_version import ScriptVersions
 from reverie.services.system.service import Services
@@ -52,6 +56,17 @@ def queue_resources(
         "job": JobResource(store=store, queue=queue, open=open_payload, clock=clock),
         "queue": QueueResource(store=store, queue=queue, clock=clock),
         "worker": WorkerResource(store=store, queue=queue, clock=clock),
+    }
+
+
+def writer_resources(
+    memory: Memory, find_service: FindService, engines: Mapping[str, Engine], disabled: Collection[str]
+) -> dict[str, Resource]:
+    """What `system` has for who writes scripts, by name."""
+    return {
+        "script_check": ScriptCheck(engines=engines, disabled=disabled),
+        "script_declaration": ScriptDeclarations(memory=memory, find_service=find_service),
+        "script_trace": ScriptTrace(),
     }
 
 

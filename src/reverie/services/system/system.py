@@ -13,19 +13,25 @@ from reverie.services.system.openapi import describe
 from reverie.services.system.records import Records
 from reverie.services.system.resource import Missing, Resource, flag, listed, unsupported_verb
 
-_READ_ONLY: Final = frozenset({"constant", "environment", "event", "script_type", "service_type", "worker"})
+_READ_ONLY: Final = frozenset(
+    {"constant", "environment", "event", "script_declaration", "script_trace", "script_type", "service_type", "worker"}
+)
 _VERBS: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(_READ_ONLY, ("get",)),
     "failed_job": ("get", "post", "patch", "delete"),
     "job": ("get", "patch", "delete"),
     "queue": ("get", "post", "patch"),
+    "script_check": ("post",),
     "script_run": ("post",),
     "script_version": ("get", "patch"),
 }
 """Of resources that do not have all."""
 _BY_NAME: Final = frozenset(
-    {"custom", "event_script", "queue", "script_capture", "script_type", "service_type", "worker"}
-)
+    {
+        "custom", "event_script", "queue", "script_capture", "script_declaration", "script_type", "service_type",
+        "worker",
+    }
+)  # fmt: skip
 _POST_BY_ID: Final = frozenset({"event_script", "failed_job", "queue", "script_capture"})
 _ACCOUNT_PARTS: Final = ("session", "password", "profile")
 
@@ -109,7 +115,7 @@ class SystemService:
         for name in self.present:
             verbs = _VERBS.get(name, VERBS)
             paths.append(EventPath(name=f"system.{name}", verbs=verbs))
-            if name in ("constant", "environment", "event", "script_run"):
+            if name in ("constant", "environment", "event", "script_check", "script_run", "script_trace"):
                 continue
             one = placeholder(name)
             verbs = tuple(verb for verb in verbs if verb != "post" or name in _POST_BY_ID)
