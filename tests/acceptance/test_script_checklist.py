@@ -44,7 +44,8 @@ test_platform_object.py every
  76 headers_of_a_call  77 call_with_a_verb  80 carries_no_credentials  81 a_404_outside  82 nobody_answers
  83 is_a_stranger  84 the_session_names  85 private_lookups  86 under_both_names  87 the_store_keeps
  88 of_an_administrator  89 calls_itself_for_ever  90 unknown_names_stay  91 modifiers  91 with_one_name
- 92 an_object_literal  93 is_a_line_of_the_log  94 can_be_switched_off  95 looks_like_a_result
+ 92 an_object_literal  93 is_a_line_of_the_log  94 can_be_switched_off_for_a_call  94 for_a_queued_call
+ 95 looks_like_a_result
 test_platform_object.py some
  78 a_nodejs_callback  79 a_python_result
 test_event_names.py some
@@ -55,9 +56,9 @@ test_event_names.py every
  109 at_the_gate  110 an_unknown_table  111 in_any_case  112 both_run  113 an_inactive_service
  162 a_batch_that_is_rolled_back
 test_event_script_records.py some
- 114 with_201_and_changes  115 without_a_name  116 a_list_creates  117 full_records  118 a_name_that_is_not_there
- 119 with_braces  122 a_config_comes_back  123 keeps_its_name  124 only_by_force  127 only_who_may_reach
- 128 are_listed  129 a_language_that_is_not_there
+ 114 with_201_and_changes  115 without_a_name  116 a_list_creates  117 full_records
+ 118 a_name_that_is_not_there  119 with_braces  122 a_config_comes_back  123 keeps_its_name  124 only_by_force
+ 127 only_who_may_reach  128 are_listed  129 a_language_that_is_not_there
 test_event_script_records.py every
  120 off_until_it_is_switched_on  121 a_deleted_script
 test_script_library.py every

@@ -67,8 +67,8 @@ class Library:
             return (await self._file(self.folder, normal(path))).text
         except NotThere as error:
             raise LinkedTextMissing(
-                f"The text of this script is linked to '{path}', and {error}. Put it into the folder"
-                f" '{self.folder}' of this instance (setting REVERIE_SCRIPT_LIBRARY), or change storage_path."
+                f"The text of this script is linked to '{path}', and {error}. Put it into the script folder of this"
+                " instance (REVERIE_SCRIPT_LIBRARY, by default 'scripts' in the data folder), or change storage_path."
             ) from error
 
     async def module(self, name: str, asked_by: str, known: str) -> dict[str, JSON]:

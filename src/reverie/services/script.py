@@ -158,7 +158,7 @@ def service_script(record: ServiceRecord) -> Script:
         identifier=f"service.{record.name}",
         language=record.type,
         content=str(record.config.get("content") or ""),
-        linked=str(record.config.get("storage_path") or ""),
+        linked="" if record.config.get("storage_service_id") else str(record.config.get("storage_path") or ""),
         config=config if isinstance(config, dict) else {},
         version=record.version,
         may_modify=True,

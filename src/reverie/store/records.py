@@ -80,7 +80,7 @@ class EventScriptRecord:
     """An event script as stored.
 
     Attributes:
-        linked: its ``storage_path``.
+        linked: its ``storage_path``, where no service is named.
         config: decoded to a map, whichever way it was sent.
     """
 

@@ -39,7 +39,7 @@ def record_of(row: Record) -> EventScriptRecord:
         name=cast("str", row["name"]),
         type=cast("str", row["type"]),
         content=cast("str | None", row["content"]) or "",
-        linked=cast("str | None", row["storage_path"]) or "",
+        linked="" if row["storage_service_id"] else cast("str | None", row["storage_path"]) or "",
         config=decoded(cast("str | None", row["config"])),
         is_active=bool(row["is_active"]),
         allow_event_modification=bool(row["allow_event_modification"]),
