@@ -38,9 +38,10 @@ SYSTEM = [
     *("/etc/" + name for name in (
         "alternatives", "ca-certificates", "crypto-policies", "gai.conf", "group", "host.conf", "hosts", "inputrc",
         "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias", "localtime", "machine-id", "mime.types",
-        "nsswitch.conf", "os-release", "passwd", "php", "pki", "protocols", "python3", "resolv.conf", "services",
+        "nsswitch.conf", "os-release", "passwd", "pki", "protocols", "resolv.conf", "services",
         "ssl", "terminfo", "timezone",
     )),
+    *("/etc/" + name for name in os.listdir("/etc") if name.startswith(("php", "python"))),
 ]  # fmt: skip
 DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
 
