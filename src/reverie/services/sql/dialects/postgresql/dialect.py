@@ -16,6 +16,7 @@ from reverie.services.sql.catalogue import INTEGERS, NUMBERS, Catalogue, Column,
 from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
 from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.postgresql.catalogue import read_catalogue, read_version
+from reverie.services.sql.dialects.postgresql.routines import PostgresqlRoutines
 from reverie.services.sql.dialects.postgresql.settings import (
     CONFIG_FIELDS,
     address_of,
@@ -60,7 +61,7 @@ class PostgresqlDialect:
     service_type = "pgsql"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
     writes: Writes | None = None
-    routines: RoutineBook | None = None
+    routines: RoutineBook | None = PostgresqlRoutines()
 
     def __init__(self) -> None:
         self.compiler: SqlAlchemyDialect = sqlalchemy_asyncpg.dialect()  # type: ignore[no-untyped-call] # as SQLAlchemy has it
