@@ -75,7 +75,8 @@ class Db:
             return
         if self.name == "mysql":
             for statement in statements:
-                shared_mysql().ask(statement.replace('"', "`"), database=str(self._settings["database"]))
+                quoted = f"SET SESSION sql_mode=CONCAT(@@sql_mode, ',ANSI_QUOTES'); {statement}"
+                shared_mysql().ask(quoted, database=str(self._settings["database"]))
             return
         other = connect(self.path)
         for statement in statements:

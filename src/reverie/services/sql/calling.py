@@ -63,8 +63,10 @@ class Routines:
             BadRequest, Conflict, Unavailable: the database refused; says nothing of the statement.
         """
         matched = _PATH.fullmatch(path.rstrip("/"))
-        if request.method not in ("GET", "POST") or matched is None:
-            raise BadRequest(f"{request.method} is not supported on '{request.resource}' of this service.")
+        if request.method not in ("GET", "POST"):
+            raise BadRequest(f"{request.method} is not supported on routines: they are called by GET or POST.")
+        if matched is None:
+            raise BadRequest(f"The call cannot be read: write '{kind}/name' or '{kind}/name(value,value)'.")
         name, inline = matched[1].strip(), matched[2]
         self._refuse_conditions(f"{kind}/{name}", request.method, context)
         payload = request.payload if isinstance(request.payload, dict) else {}
