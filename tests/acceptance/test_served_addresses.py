@@ -7,6 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from openapi_spec_validator import validate
 
 from reverie.errors import SettingsError
 from reverie.prepare import served_database
@@ -37,6 +38,9 @@ def test_servers_are_served_read_only_or_for_writing_and_one_that_is_away_is_nam
     with running(tmp_path / "data", *addresses[:2], "--write", REVERIE_WORKERS="0", REVERIE_DEMO="0") as server:
         again = server.output()
         services = server.as_admin("GET", "/api/v2/system/service?fields=name,type,config&filter=type like '%sql'")
+        for query in ("", "?expand_schema=true"):
+            validate(server.as_admin("GET", f"/api/v2/{mysql.name}/_spec{query}").json)
+        spec = server.as_admin("GET", f"/api/v2/api_docs/{mysql.name}").json
         written = server.as_admin("POST", f"/api/v2/{mysql.name}/_table/tag", {"resource": [{"label": "x"}]})
     postgresql.drop()
     mysql.drop()
@@ -46,6 +50,7 @@ def test_servers_are_served_read_only_or_for_writing_and_one_that_is_away_is_nam
     assert {name: answer.json["resource"][0] for name, answer in first.items()} == {
         mysql.name: {"id": 1, "label": "organic"}, other: {"id": 1, "label": "organic"},
     }  # fmt: skip
+    assert {"/_proc", "/_proc/{procedure_name}", "/_func", "/_func/{function_name}"} <= set(spec["paths"])
     assert all(400 <= status < 500 for status in refused.values())
     assert "mysql://127.0.0.1:1/away cannot be reached now: Nothing answers" in printed
     assert f"is the service {mysql.name}, read-only" in printed
