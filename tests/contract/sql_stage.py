@@ -38,8 +38,8 @@ PLACES: dict[str, Callable[[], SamplePlace | MysqlPlace]] = {"postgresql": sampl
 
 FEATURES: dict[str, frozenset[str]] = {
     "sqlite": frozenset({"texts hold nul", "sums overflow", "views only read", "reserved names", "texts by case"}),
-    "postgresql": frozenset({"texts by case", "routines"}),
-    "mysql": frozenset({"texts hold nul", "routines"}),
+    "postgresql": frozenset({"texts by case", "routines", "columns change"}),
+    "mysql": frozenset({"texts hold nul", "routines", "columns change"}),
 }
 """What one does and another does not; a test that is about it says `needs`."""
 
