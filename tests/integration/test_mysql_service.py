@@ -25,6 +25,7 @@ from tests.mysql_server import MysqlServer, mysql_server, sample_for_mysql, shar
 
 pytestmark = pytest.mark.anyio
 
+OLD = "2001-01-01 00:00:00"
 KINDS = """CREATE TABLE kinds (id INT AUTO_INCREMENT PRIMARY KEY, big BIGINT UNSIGNED, tiny TINYINT, small SMALLINT,
   bits BIT(10), y YEAR, f FLOAT, d DOUBLE, n DECIMAL(20,4), b VARBINARY(20), raw BLOB, t TIME(3), dt DATETIME(6),
   ts TIMESTAMP NULL, day DATE, e ENUM('calm','cross'), s SET('a','b'), j JSON, u UUID, yes TINYINT(1), c CHAR(5),
@@ -119,6 +120,22 @@ async def test_every_abstract_type_can_be_created(open_db: Opener) -> None:
     assert {"all 100% `odd`_by_ref", "all 100% `odd`_by_later"} <= relations
     assert (await db.refused("GET", "_schema/all 100% `odd`/_field/later")).status == 404
     assert await db.ask("DELETE", "_schema/all 100% `odd`") == {"success": True}
+
+
+async def test_a_timestamp_on_update_is_set_by_the_database(open_db: Opener) -> None:
+    db = open_db()
+    fields: list[JSON] = [
+        {"name": "id", "type": "id"}, {"name": "label", "type": "string"},
+        {"name": "made", "type": "timestamp_on_create"}, {"name": "changed", "type": "timestamp_on_update"},
+    ]  # fmt: skip
+    await db.ask("POST", "_schema", {"resource": [{"name": "stamped", "field": fields}]})
+    await db.ask("POST", "_table/stamped", {"resource": [{"label": "x", "made": OLD, "changed": OLD}]})
+
+    after = await db.ask("PATCH", "_table/stamped/1", {"label": "y"}, fields="made,changed")
+
+    assert isinstance(after, dict)
+    assert after["made"] == OLD
+    assert str(after["changed"]) > OLD
 
 
 async def test_a_role_cannot_change_what_another_field_names_but_it_does_not_see(open_db: Opener) -> None:

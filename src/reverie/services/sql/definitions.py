@@ -30,6 +30,7 @@ class Spelling:
         decimal: the type of numbers with a scale.
         truth: how false and true are written.
         escapes: a backslash in a text must be doubled.
+        touching: what sets a timestamp anew with each change of its row, after its default.
         constrains: a reference beside a column is not heeded; it must be a constraint of the table.
     """
 
@@ -43,6 +44,7 @@ class Spelling:
     truth: tuple[str, str] = ("0", "1")
     escapes: bool = False
     constrains: bool = False
+    touching: str = ""
 
 
 def quoted(identifier: str) -> str:
@@ -170,7 +172,7 @@ def _definition(spelling: Spelling, field: Mapping[str, JSON], *, alone: bool) -
         words.append(f"PRIMARY KEY{spelling.counting if is_true(field.get('auto_increment')) else ''}")
     default = field.get("default")
     if default is None and kind in ("timestamp_on_create", "timestamp_on_update"):
-        words.append("DEFAULT CURRENT_TIMESTAMP")
+        words.append("DEFAULT CURRENT_TIMESTAMP" + (spelling.touching if kind == "timestamp_on_update" else ""))
     elif default is not None:
         words.append(f"DEFAULT {literal(spelling, name, default)}")
     return " ".join(words)
