@@ -11,7 +11,7 @@ from reverie.model import JSON
 from reverie.services.sql.batch import refused
 from reverie.services.sql.catalogue import Table
 from reverie.services.sql.dialect import Dialect, ToClient
-from reverie.services.sql.statements import Aggregate, Shape, Statements
+from reverie.services.sql.statements import Aggregate, Count, Select, Shape, Statements
 
 T = TypeVar("T")
 Record = dict[str, JSON]
@@ -45,6 +45,7 @@ class Executor:
         self.database = database
         self.dialect = dialect
         self.statements = Statements(dialect.compiler)
+        self._writes = dialect.writes
 
     def row_maker(self, table: Table, columns: Sequence[str | Aggregate]) -> RowMaker:
         names: list[str] = []
@@ -59,6 +60,8 @@ class Executor:
         return RowMaker(names, converters)
 
     async def fetch(self, connection: Connection, shape: Shape, values: Sequence[Value]) -> list[Row]:
+        if self._writes is not None and not isinstance(shape, Select | Count):
+            return await self._writes(connection, self.statements, shape, values)
         statement = self.statements.statement(shape)
         return await connection.fetch(statement.sql, statement.values(values))
 

@@ -61,7 +61,14 @@ class Writer:
             raise _denied()
         names = tuple(column.name for column in table.columns if column.name in values)
         check, more = plan.bind(table, task.mine)
-        shape = Insert(table=table.source, columns=names, returning=self._returning(task), check=check)
+        shape = Insert(
+            table=table.source,
+            columns=names,
+            returning=self._returning(task),
+            check=check,
+            key=table.primary_key,
+            counted=next((column.name for column in table.columns if column.auto_increment), None),
+        )
         rows = await self._executor.fetch(connection, shape, [*(values[name] for name in names), *more])
         return self._written(task, rows[0], checked=check is not None)
 
@@ -114,7 +121,14 @@ class Writer:
         check, more = plan.bind(table, task.mine)
 
         async def work(connection: Connection) -> None:
-            shape = Update(table=table.source, columns=tuple(values), where=where, returning=(), check=check)
+            shape = Update(
+                table=table.source,
+                columns=tuple(values),
+                where=where,
+                returning=(),
+                check=check,
+                key=table.primary_key,
+            )
             rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more])
             if check is not None and not all(row[-1] for row in rows):
                 raise _denied()
@@ -141,6 +155,8 @@ class Writer:
                 where=plan.both(plan.key_filter(key), mine),
                 returning=self._returning(task),
                 check=mine,
+                key=table.primary_key,
+                by=tuple(column.name for column in key),
             )
             rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more, *more])
             if rows:
