@@ -171,6 +171,11 @@ class Opener:
         else:
             fill(folder / "sample.db")
 
+    @property
+    def settings(self) -> Mapping[str, JSON]:
+        """What a service on this database is set to."""
+        return self._settings
+
     def __call__(self, **config: JSON) -> Db:
         self.made.append(Db(self.name, self.folder, self._settings, config))
         return self.made[-1]

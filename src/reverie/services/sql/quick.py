@@ -10,7 +10,7 @@ from typing import Final, cast
 
 import msgspec
 
-from reverie.auth.access import filters_for
+from reverie.auth.access import record_filters
 from reverie.database import Connection, DatabaseError, Row, Value
 from reverie.errors import ReverieError
 from reverie.model import JSON, Context, Request, Response, Verb
@@ -77,7 +77,7 @@ class QuickReads:
         role, requestor = context.caller.role, int(context.requestor)
         if found is None or (
             role is not None
-            and (found.renamed or filters_for(role, self._service, request.resource, int(Verb.GET), requestor))
+            and (found.renamed or record_filters(role, self._service, name, request.resource, int(Verb.GET), requestor))
         ):
             return None
         return await (self._one(found, identifier) if identifier else self._page(found, parameters))

@@ -204,6 +204,8 @@ class _Builder:
                 return sa.not_(self.condition(part))
             case IsNull(field):
                 return self.column(field).is_(None)
+            case IsIn(_, ()):
+                return sa.false()  # SQLAlchemy would leave a mark for lists that it fills in later
             case IsIn(field, values):
                 return self.column(field).in_([self.bind() for _ in values])
             case Matches(field, _):
