@@ -11,10 +11,11 @@ from typing import Final, cast
 import msgspec
 
 from reverie.auth.access import record_filters
-from reverie.database import Connection, DatabaseError, Row, Value
+from reverie.database import Connection, DatabaseBusy, DatabaseError, Row, Value
 from reverie.errors import ReverieError
 from reverie.model import JSON, Context, Request, Response, Verb
 from reverie.services.sql import plan
+from reverie.services.sql.batch import refused
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.execute import Executor
 from reverie.services.sql.options import RICHER, names
@@ -64,6 +65,7 @@ class QuickReads:
 
         Raises:
             NotFound: no such record.
+            Unavailable
         """
         parameters = request.parameters
         if request.payload or not RICHER.isdisjoint(parameters):
@@ -108,8 +110,10 @@ class QuickReads:
         identifier = identifier.partition("/")[0]
         try:
             values = plan.key_values(prepared.key, identifier)
-            rows = await self._fetch(prepared.sql, values)
-        except (ReverieError, DatabaseError):
+        except ReverieError:
+            return None
+        rows = await self._fetch(prepared.sql, values)
+        if rows is None:
             return None
         if not rows:
             raise not_found(identifier)
@@ -120,18 +124,28 @@ class QuickReads:
         limit, offset = _number(parameters.get("limit")), _number(parameters.get("offset", 0))
         if limit is None or offset is None or not 0 < limit <= self._largest:
             return None
-        try:
-            rows = await self._fetch(prepared.sql, (limit, offset))
-        except DatabaseError:
+        rows = await self._fetch(prepared.sql, (limit, offset))
+        if rows is None:
             return None
         content: dict[str, JSON] = {"resource": cast("JSON", prepared.maker.records(rows))}
         return Response(content=content, encoded=self._encode(content))
 
-    async def _fetch(self, sql: str, values: Sequence[Value]) -> list[Row]:
+    async def _fetch(self, sql: str, values: Sequence[Value]) -> list[Row] | None:
+        """None where the full read is to find out what is wrong.
+
+        Raises:
+            Unavailable: the database was not reached in time; a second wait would double it.
+        """
+
         async def work(connection: Connection) -> list[Row]:
             return await connection.fetch(sql, values)
 
-        return await self._executor.database.read(work)
+        try:
+            return await self._executor.database.read(work)
+        except DatabaseBusy as error:
+            raise refused(error, "", reading=True) from error
+        except DatabaseError:
+            return None
 
 
 def _plain(fields: JSON, order: JSON) -> bool:
