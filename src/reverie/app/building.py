@@ -171,7 +171,11 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         memory,
         {
             name: lambda record, dialect=dialect: SqlService(
-                record, dialect, dialect.open(record), StoredExtras(memory, record.id)
+                record,
+                dialect,
+                dialect.open(record),
+                StoredExtras(memory, record.id),
+                keeps_plans=settings.sql_plans == "kept",
             )
             for name, dialect in dialects.items()
         }

@@ -11,7 +11,7 @@ from reverie.model import JSON
 from reverie.services.sql.batch import refused
 from reverie.services.sql.catalogue import Table
 from reverie.services.sql.dialect import Dialect, ToClient
-from reverie.services.sql.statements import Aggregate, Shape, Statements
+from reverie.services.sql.statements import MOST_SHAPES, Aggregate, Shape, Statements
 
 T = TypeVar("T")
 Record = dict[str, JSON]
@@ -39,12 +39,12 @@ class RowMaker:
 
 
 class Executor:
-    """The one place where a service meets its database."""
+    """The one place where a service meets its database; statements are compiled once each if it *keeps_plans*."""
 
-    def __init__(self, database: Database, dialect: Dialect) -> None:
+    def __init__(self, database: Database, dialect: Dialect, *, keeps_plans: bool = True) -> None:
         self.database = database
         self.dialect = dialect
-        self.statements = Statements(dialect.compiler)
+        self.statements = Statements(dialect.compiler, most=MOST_SHAPES if keeps_plans else 0)
 
     def row_maker(self, table: Table, columns: Sequence[str | Aggregate]) -> RowMaker:
         names: list[str] = []

@@ -16,6 +16,7 @@ from reverie.services.sql.extras import Extras
 from reverie.services.sql.options import names
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.relations import relations
+from reverie.services.sql.values import to_text
 from reverie.store.records import ExtraRecord
 
 Access = Callable[[str], int]
@@ -86,7 +87,7 @@ class Schema:
         name = record.get("name")
         if not isinstance(name, str) or not name.strip() or "\0" in name or "/" in name:
             raise BadRequest("Every table needs a name.")
-        name = name.strip()
+        name = to_text("name", name.strip())
         self._reflector.forget()
         catalogue = await self._reflector.catalogue()
         known = catalogue.table(name)

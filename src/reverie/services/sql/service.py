@@ -37,22 +37,31 @@ class SqlService:
         record: settings ``max_records`` (1000), ``read_only`` and ``allow_upsert``, beside those that *dialect* needs.
         database: opened by ``dialect.open(record)``; closed with the service.
         extras: what is kept beside the database; without it, as long as the service lives.
+        keeps_plans: False plans and compiles every request anew, and answers the same.
     """
 
     def __init__(
-        self, record: ServiceRecord, dialect: Dialect, database: Database, extras: Extras | None = None
+        self,
+        record: ServiceRecord,
+        dialect: Dialect,
+        database: Database,
+        extras: Extras | None = None,
+        *,
+        keeps_plans: bool = True,
     ) -> None:
         self.name = record.name.lower()
         self._id = record.id
         self._database = database
         self._read_only = is_true(record.config.get("read_only"))
-        executor = Executor(database, dialect)
+        executor = Executor(database, dialect, keeps_plans=keeps_plans)
         extras = extras or BriefExtras()
         self._reflector = Reflector(database, dialect, extras)
         self._schema = Schema(executor, self._reflector, extras, record.id)
         reader = Reader(executor)
         most = _max_records(record.config.get("max_records"))
-        self._quick = QuickReads(executor, self._reflector, service=self.name, max_records=most)
+        self._quick = (
+            QuickReads(executor, self._reflector, service=self.name, max_records=most) if keeps_plans else None
+        )
         self._records = Records(
             executor,
             reader,
@@ -65,7 +74,7 @@ class SqlService:
         )
 
     async def handle(self, request: Request, context: Context) -> Response:
-        if request.method == "GET" and request.resource.startswith("_table/"):
+        if self._quick is not None and request.method == "GET" and request.resource.startswith("_table/"):
             quick = await self._quick.answer(request, context)
             if quick is not None:
                 return quick

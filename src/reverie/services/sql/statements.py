@@ -104,10 +104,11 @@ class Statement:
 
 
 class Statements:
-    """Compiles shapes and remembers them."""
+    """Compiles shapes and remembers *most* of them."""
 
-    def __init__(self, compiler: SqlAlchemyDialect) -> None:
+    def __init__(self, compiler: SqlAlchemyDialect, *, most: int = MOST_SHAPES) -> None:
         self._compiler = compiler
+        self._most = most
         self._known: dict[Shape, Statement] = {}
         self._changing = threading.Lock()  # units of work compile on the loop, in readers' threads and in the writer's
 
@@ -116,8 +117,10 @@ class Statements:
         known = self._known.get(shape)
         if known is None:
             known = self._compile(shape)
+            if not self._most:
+                return known
             with self._changing:
-                if len(self._known) >= MOST_SHAPES:
+                if len(self._known) >= self._most:
                     del self._known[next(iter(self._known))]
                 self._known[shape] = known
         return known

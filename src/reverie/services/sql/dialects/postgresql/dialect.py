@@ -42,6 +42,7 @@ SPELLING: Final = Spelling(
     national=("national character varying", "national character"),
     decimal="numeric",
     truth=("false", "true"),
+    longest=63,
 )  # fmt: skip
 
 _AS_TEXT: Final = (
