@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
-from reverie.database import Connection, Database, DatabaseError, Row, Value
+from reverie.database import Connection, Database, DatabaseError, Refusal, Row, Value
 from reverie.errors import Forbidden
 from reverie.model import JSON
 from reverie.services.sql.batch import refused
+from reverie.services.sql.blame import blame
 from reverie.services.sql.catalogue import Table
 from reverie.services.sql.dialect import Dialect, ToClient
 from reverie.services.sql.statements import MOST_SHAPES, Aggregate, Shape, Statements
@@ -60,7 +61,11 @@ class Executor:
 
     async def fetch(self, connection: Connection, shape: Shape, values: Sequence[Value]) -> list[Row]:
         statement = self.statements.statement(shape)
-        return await connection.fetch(statement.sql, statement.values(values))
+        try:
+            return await connection.fetch(statement.sql, statement.values(values))
+        except Refusal as error:
+            error.detail = error.detail or blame(error, shape, values)
+            raise
 
     async def read(self, work: Callable[[Connection], Awaitable[T]], table: str, *, quick: bool = False) -> T:
         """A unit that only reads.

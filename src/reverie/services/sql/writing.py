@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import cast
 
 from reverie.auth.lookups import put_lookups
-from reverie.database import Connection, Row, Value
+from reverie.database import Connection, Refusal, Row, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported
 from reverie.model import JSON, Caller
 from reverie.services.sql import plan
 from reverie.services.sql.batch import Outcome, RolledBack, perform
+from reverie.services.sql.blame import blame_references
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.execute import Executor, Record
 from reverie.services.sql.filters import And, Filter, IsNull, Not, Or
@@ -62,7 +63,7 @@ class Writer:
         names = tuple(column.name for column in table.columns if column.name in values)
         check, more = plan.bind(table, task.mine)
         shape = Insert(table=table.source, columns=names, returning=self._returning(task), check=check)
-        rows = await self._executor.fetch(connection, shape, [*(values[name] for name in names), *more])
+        rows = await self._store(connection, task, shape, [*(values[name] for name in names), *more])
         return self._written(task, rows[0], checked=check is not None)
 
     # -- change
@@ -115,7 +116,7 @@ class Writer:
 
         async def work(connection: Connection) -> None:
             shape = Update(table=table.source, columns=tuple(values), where=where, returning=(), check=check)
-            rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more])
+            rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more])
             if check is not None and not all(row[-1] for row in rows):
                 raise _denied()
 
@@ -142,7 +143,7 @@ class Writer:
                 returning=self._returning(task),
                 check=mine,
             )
-            rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more, *more])
+            rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more, *more])
             if rows:
                 return self._written(task, rows[0], checked=mine is not None)
         if self._upserts:
@@ -240,6 +241,16 @@ class Writer:
             outcome = cast("Outcome[Written]", undone.outcome)
         outcome.raise_failures(verb, task.options, lambda written: written.identity)
         return [written.record for written in outcome.results()]
+
+    async def _store(
+        self, connection: Connection, task: Task, shape: Insert | Update, values: Sequence[Value]
+    ) -> list[Row]:
+        try:
+            return await self._executor.fetch(connection, shape, values)
+        except Refusal as error:
+            if error.kind == "foreign_key":
+                error.detail = error.detail or blame_references(task.table, shape.columns, values)
+            raise
 
     def _identity(self, task: Task) -> tuple[str, ...]:
         names = task.options.id_field or task.table.primary_key
