@@ -65,7 +65,8 @@ def create_table(spelling: Spelling, name: str, fields: Sequence[Mapping[str, JS
 def add_column(spelling: Spelling, table: str, field: Mapping[str, JSON]) -> list[str]:
     """``ALTER TABLE ... ADD COLUMN`` and its indexes. Raises as `Dialect.add_column` says."""
     if _type(field) in ("id", "pk") or is_true(field.get("is_primary_key")):
-        raise NotSupported(f"{spelling.database} cannot add a primary key to a table that exists.")
+        text = f"{spelling.database} cannot add a primary key to a table that exists"
+        raise BadRequest(f"Field '{_name(field)}': {text}.")
     if not is_true(field.get("allow_null")) and field.get("default") is None:
         raise BadRequest(f"Field '{_name(field)}' of a table that exists needs allow_null or a default.")
     # The rows that exist have no reference; in this spelling SQLite accepts that too.
