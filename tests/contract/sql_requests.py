@@ -25,7 +25,7 @@ _WORDS: Final = frozenset(
     """
     select from where and or not in is null like as order by group asc desc nulls first last limit offset
     insert into values update set delete returning count sum avg min max cast text char bigint integer varchar
-    case when then else end true false default lower concat count_1
+    case when then else end true false default lower concat count_1 for share
     """.split()  # noqa: SIM905 - a list of words to be read
 )
 """Every word that is no name of a table or column."""

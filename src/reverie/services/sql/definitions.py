@@ -29,6 +29,8 @@ class Spelling:
         decimal: the type of numbers with a scale.
         truth: how false and true are written.
         longest: bytes of a name, beyond which the database would cut it without a word; 0 for no such limit.
+        escapes: a backslash in a text must be doubled.
+        constrains: a reference beside a column is not heeded; it must be a constraint of the table.
     """
 
     database: str
@@ -40,6 +42,8 @@ class Spelling:
     decimal: str = "decimal"
     truth: tuple[str, str] = ("0", "1")
     longest: int = 0
+    escapes: bool = False
+    constrains: bool = False
 
 
 def quoted(identifier: str) -> str:
@@ -70,7 +74,8 @@ def add_column(spelling: Spelling, table: str, field: Mapping[str, JSON]) -> lis
     if not is_true(field.get("allow_null")) and field.get("default") is None:
         raise BadRequest(f"Field '{_name(field)}' of a table that exists needs allow_null or a default.")
     # The rows that exist have no reference; in this spelling SQLite accepts that too.
-    reference = f" {_references(field, inline=True)}" if _refers(field) else ""
+    inline = not spelling.constrains
+    reference = f"{' ' if inline else ', ADD '}{_references(field, inline=inline)}" if _refers(field) else ""
     return [
         f"ALTER TABLE {quoted(table)} ADD COLUMN {_definition(spelling, field, alone=False)}{reference}",
         *_indexes(table, [field]),
@@ -164,6 +169,7 @@ def _literal(spelling: Spelling, name: str, default: JSON) -> str:
     if isinstance(default, int):
         return str(default)
     if isinstance(default, str) and "\0" not in default:
+        default = default.replace("\\", "\\\\") if spelling.escapes else default
         return "'" + to_text(name, default).replace("'", "''") + "'"
     if isinstance(default, float) and abs(default) < 1e300:
         return repr(default)

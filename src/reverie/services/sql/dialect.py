@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 
-from reverie.database import Connection, Database, Value
+from reverie.database import Connection, Database, Row, Value
 from reverie.model import JSON
-from reverie.services.sql.catalogue import Catalogue, Column
+from reverie.services.sql.catalogue import Catalogue, Column, Table
+from reverie.services.sql.routines import RoutineBook
+from reverie.services.sql.statements import Shape, Statements
 from reverie.store.records import ServiceRecord
 
 ToClient: TypeAlias = "Callable[[Value | JSON], JSON]"
+Writes: TypeAlias = "Callable[[Connection, Statements, Shape, Sequence[Value]], Awaitable[list[Row]]]"
 
 
 class Dialect(Protocol):
@@ -23,12 +26,16 @@ class Dialect(Protocol):
         compiler: compiles statements, in the driver's placeholder style.
         service_type: the stored `type` of its services.
         config_fields: description of its settings for `system/service_type`.
+        writes: runs a write and answers what RETURNING would; None where the database has RETURNING itself.
+        routines: its procedures and functions; None where it has none.
     """
 
     name: str
     compiler: SqlAlchemyDialect
     service_type: str
     config_fields: Sequence[Mapping[str, JSON]]
+    writes: Writes | None
+    routines: RoutineBook | None
 
     def open(self, record: ServiceRecord) -> Database:
         """Connect to what the service's settings name.
@@ -62,6 +69,8 @@ class Dialect(Protocol):
         """Statements that add a column; raises like `create_table`."""
         ...
 
-    def drop_column(self, table: str, column: str) -> list[str]: ...
+    def drop_column(self, table: Table, column: str) -> list[str]:
+        """Statements that drop a column, with the foreign keys that it alone makes up."""
+        ...
 
     def drop_table(self, table: str) -> list[str]: ...

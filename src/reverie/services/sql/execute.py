@@ -12,7 +12,7 @@ from reverie.services.sql.batch import refused
 from reverie.services.sql.blame import blame
 from reverie.services.sql.catalogue import Table
 from reverie.services.sql.dialect import Dialect, ToClient
-from reverie.services.sql.statements import MOST_SHAPES, Aggregate, Shape, Statements
+from reverie.services.sql.statements import MOST_SHAPES, Aggregate, Count, Select, Shape, Statements
 
 T = TypeVar("T")
 Record = dict[str, JSON]
@@ -46,6 +46,7 @@ class Executor:
         self.database = database
         self.dialect = dialect
         self.statements = Statements(dialect.compiler, most=MOST_SHAPES if keeps_plans else 0)
+        self._writes = dialect.writes
 
     def row_maker(self, table: Table, columns: Sequence[str | Aggregate]) -> RowMaker:
         names: list[str] = []
@@ -60,8 +61,10 @@ class Executor:
         return RowMaker(names, converters)
 
     async def fetch(self, connection: Connection, shape: Shape, values: Sequence[Value]) -> list[Row]:
-        statement = self.statements.statement(shape)
         try:
+            if self._writes is not None and not isinstance(shape, Select | Count):
+                return await self._writes(connection, self.statements, shape, values)
+            statement = self.statements.statement(shape)
             return await connection.fetch(statement.sql, statement.values(values))
         except Refusal as error:
             error.detail = error.detail or blame(error, shape, values)

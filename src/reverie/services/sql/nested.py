@@ -193,7 +193,12 @@ class _Related:
         where = plan.both(Compare(reference.name, "=", None), mine)
         if reference.allow_null:
             shape: Update | Delete = Update(
-                table=table.source, columns=(reference.name,), where=where, returning=(), check=mine
+                table=table.source,
+                columns=(reference.name,),
+                where=where,
+                returning=(),
+                check=mine,
+                key=table.primary_key,
             )
             values: list[Value] = [None, to_database(reference, self.parent), *more, *more]
         else:

@@ -22,7 +22,7 @@ from reverie.services.sql.options import RICHER, names
 from reverie.services.sql.reading import QUICK_PAGE, not_found, on_key
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.relations import fetches_always
-from reverie.services.sql.statements import Select
+from reverie.services.sql.statements import Select, Statement
 
 MOST_PLANS: Final = 1024
 
@@ -30,7 +30,7 @@ MOST_PLANS: Final = 1024
 class _Plan:
     """A plain read of one catalogue, ready to be bound and run."""
 
-    __slots__ = ("catalogue", "key", "maker", "renamed", "sql")
+    __slots__ = ("catalogue", "key", "maker", "renamed", "statement")
 
     def __init__(self, executor: Executor, catalogue: Catalogue, table: Table, fields: JSON, order: str | None) -> None:
         """*order* is None for a read by key."""
@@ -45,7 +45,7 @@ class _Plan:
             order=plan.order_of(table, order) if order else (),
             paged=order is not None,
         )
-        self.sql = executor.statements.statement(shape).sql
+        self.statement = executor.statements.statement(shape)
         self.maker = executor.row_maker(table, columns)
 
 
@@ -112,7 +112,7 @@ class QuickReads:
             values = plan.key_values(prepared.key, identifier)
         except ReverieError:
             return None
-        rows = await self._fetch(prepared.sql, values)
+        rows = await self._fetch(prepared.statement, values)
         if rows is None:
             return None
         if not rows:
@@ -124,21 +124,22 @@ class QuickReads:
         limit, offset = _number(parameters.get("limit")), _number(parameters.get("offset", 0))
         if limit is None or offset is None or not 0 < limit <= self._largest:
             return None
-        rows = await self._fetch(prepared.sql, (limit, offset))
+        rows = await self._fetch(prepared.statement, (limit, offset))
         if rows is None:
             return None
         content: dict[str, JSON] = {"resource": cast("JSON", prepared.maker.records(rows))}
         return Response(content=content, encoded=self._encode(content))
 
-    async def _fetch(self, sql: str, values: Sequence[Value]) -> list[Row] | None:
+    async def _fetch(self, statement: Statement, values: Sequence[Value]) -> list[Row] | None:
         """None where the full read is to find out what is wrong.
 
         Raises:
             Unavailable: the database was not reached in time; a second wait would double it.
         """
+        sql, arranged = statement.sql, statement.values(values)
 
         async def work(connection: Connection) -> list[Row]:
-            return await connection.fetch(sql, values)
+            return await connection.fetch(sql, arranged)
 
         try:
             return await self._executor.database.read(work)

@@ -183,7 +183,7 @@ class Schema:
 
     def _without(self, table: Table, columns: Sequence[str]) -> list[str]:
         dialect = self._executor.dialect
-        return [one for column in columns for one in dialect.drop_column(table.name, column)]
+        return [one for column in columns for one in dialect.drop_column(table, column)]
 
     async def _keep(self, kept: Sequence[ExtraRecord]) -> None:
         if changes := [one for one in kept if one.properties]:

@@ -45,7 +45,8 @@ class Aggregate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select:
-    """`paged`: a limit and an offset are bound at the end."""
+    """`paged`: a limit and an offset are bound at the end. `check` as of an Insert; with `locks` nobody else writes the
+    rows until the transaction ends."""
 
     table: str | Source
     columns: tuple[str | Aggregate, ...]
@@ -53,6 +54,8 @@ class Select:
     group: tuple[str, ...] = ()
     order: tuple[Order, ...] = ()
     paged: bool = False
+    check: Filter | None = None
+    locks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,21 +66,31 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Insert:
-    """`check` is answered as a last column: whether the row as stored fulfils it."""
+    """`check` is answered as a last column: whether the row as stored fulfils it.
+
+    `key` and `counted` are for databases without RETURNING, which must find the row again: the primary key, and the
+    column that counts itself.
+    """
 
     table: str | Source
     columns: tuple[str, ...]
     returning: tuple[str, ...]
     check: Filter | None = None
+    key: tuple[str, ...] = ()
+    counted: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
+    """`check` and `key` as of an Insert. `by`: the columns whose equality begins `where`; they do not change."""
+
     table: str | Source
     columns: tuple[str, ...]
     where: Filter | None
     returning: tuple[str, ...]
     check: Filter | None = None
+    key: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +139,7 @@ class Statements:
         return known
 
     def _compile(self, shape: Shape) -> Statement:
-        built = _Builder(shape.table)
+        built = _Builder(shape.table, places_nulls=self._compiler.name != "mysql")
         compiled = built.build(shape).compile(dialect=self._compiler)
         order = compiled.positiontup or []
         return Statement(str(compiled), [built.binds[name] for name in order])
@@ -135,7 +148,8 @@ class Statements:
 class _Builder:
     """SQLAlchemy constructs for one shape; numbers the values as they appear."""
 
-    def __init__(self, table: str | Source) -> None:
+    def __init__(self, table: str | Source, *, places_nulls: bool = True) -> None:
+        self.places_nulls = places_nulls
         self.table = sa.table(sa.sql.quoted_name(table if isinstance(table, str) else table.name, quote=True))
         self.stored: Mapping[str, str] = {} if isinstance(table, str) else dict(table.aliases)
         self.binds: dict[str, int] = {}
@@ -160,42 +174,48 @@ class _Builder:
                 return self.filtered(sa.select(sa.func.count()).select_from(self.table), shape.where)
             case Insert():
                 filled = {self.column(name): self.bind() for name in shape.columns}
-                return sa.insert(self.table).values(filled).returning(*self.returning(shape.returning, shape.check))
+                return self.with_returned(sa.insert(self.table).values(filled), shape.returning, shape.check)
             case Update():
                 changed = {self.column(name): self.bind() for name in shape.columns}
                 statement = self.filtered(sa.update(self.table).values(changed), shape.where)
-                return statement.returning(*self.returning(shape.returning, shape.check))
+                return self.with_returned(statement, shape.returning, shape.check)
             case Delete():
-                statement = self.filtered(sa.delete(self.table), shape.where)
-                return statement.returning(*self.returning(shape.returning, None)) if shape.returning else statement
+                return self.with_returned(self.filtered(sa.delete(self.table), shape.where), shape.returning, None)
 
     def select(self, shape: Select) -> Any:
         columns = [self.aggregate(one) if isinstance(one, Aggregate) else self.column(one) for one in shape.columns]
         statement = self.filtered(sa.select(*columns).select_from(self.table), shape.where)
         if shape.group:
             statement = statement.group_by(*(self.column(name) for name in shape.group))
-        statement = statement.order_by(*(self.ordered(order) for order in shape.order))
+        if shape.check is not None:
+            statement = statement.add_columns(self.condition(shape.check).label("check"))
+        statement = statement.order_by(*(part for order in shape.order for part in self.ordered(order)))
         if shape.paged:
             statement = statement.limit(self.bind(sa.BigInteger())).offset(self.bind(sa.BigInteger()))
-        return statement
+        return statement.with_for_update() if shape.locks else statement
 
     def aggregate(self, one: Aggregate) -> Element:
         function = getattr(sa.func, one.function.lower())
         return function(sa.text("*") if one.column is None else self.column(one.column)).label(one.label)  # type: ignore[no-any-return]
 
-    def ordered(self, order: Order) -> Element:
-        element = self.column(order.column)
-        element = element.desc() if order.descending else element.asc()
+    def ordered(self, order: Order) -> list[Element]:
+        column = self.column(order.column)
+        element = column.desc() if order.descending else column.asc()
+        if order.nulls and not self.places_nulls:
+            missing = column.is_(None)
+            return [missing.desc() if order.nulls == "first" else missing.asc(), element]
         if order.nulls:
-            return element.nulls_first() if order.nulls == "first" else element.nulls_last()
-        return element
+            return [element.nulls_first() if order.nulls == "first" else element.nulls_last()]
+        return [element]
 
     def filtered(self, statement: Any, where: Filter | None) -> Any:
         return statement if where is None else statement.where(self.condition(where))
 
-    def returning(self, columns: Sequence[str], check: Filter | None) -> list[Element]:
+    def with_returned(self, statement: Any, columns: Sequence[str], check: Filter | None) -> Any:
         elements = [self.column(name) for name in columns]
-        return elements if check is None else [*elements, self.condition(check).label("check")]
+        if check is not None:
+            elements.append(self.condition(check).label("check"))
+        return statement.returning(*elements) if elements else statement
 
     def condition(self, tree: Filter) -> Element:
         match tree:

@@ -62,7 +62,14 @@ class Writer:
             raise _denied()
         names = tuple(column.name for column in table.columns if column.name in values)
         check, more = plan.bind(table, task.mine)
-        shape = Insert(table=table.source, columns=names, returning=self._returning(task), check=check)
+        shape = Insert(
+            table=table.source,
+            columns=names,
+            returning=self._returning(task),
+            check=check,
+            key=table.primary_key,
+            counted=next((column.name for column in table.columns if column.auto_increment), None),
+        )
         rows = await self._store(connection, task, shape, [*(values[name] for name in names), *more])
         return self._written(task, rows[0], checked=check is not None)
 
@@ -115,7 +122,14 @@ class Writer:
         check, more = plan.bind(table, task.mine)
 
         async def work(connection: Connection) -> None:
-            shape = Update(table=table.source, columns=tuple(values), where=where, returning=(), check=check)
+            shape = Update(
+                table=table.source,
+                columns=tuple(values),
+                where=where,
+                returning=(),
+                check=check,
+                key=table.primary_key,
+            )
             rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more])
             if check is not None and not all(row[-1] for row in rows):
                 raise _denied()
@@ -142,6 +156,8 @@ class Writer:
                 where=plan.both(plan.key_filter(key), mine),
                 returning=self._returning(task),
                 check=mine,
+                key=table.primary_key,
+                by=tuple(column.name for column in key),
             )
             rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more, *more])
             if rows:

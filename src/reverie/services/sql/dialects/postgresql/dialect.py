@@ -12,16 +12,18 @@ from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 from reverie.database import Connection, Database, Value
 from reverie.model import JSON
 from reverie.postgresql.database import PostgresqlDatabase
-from reverie.services.sql.catalogue import INTEGERS, NUMBERS, Catalogue, Column
+from reverie.services.sql.catalogue import INTEGERS, NUMBERS, Catalogue, Column, Table
 from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
-from reverie.services.sql.dialect import ToClient
+from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.postgresql.catalogue import read_catalogue, read_version
+from reverie.services.sql.dialects.postgresql.routines import PostgresqlRoutines
 from reverie.services.sql.dialects.postgresql.settings import (
     CONFIG_FIELDS,
     address_of,
     server_settings,
     timeout_of,
 )
+from reverie.services.sql.routines import RoutineBook
 from reverie.store.records import ServiceRecord
 
 SPELLING: Final = Spelling(
@@ -59,6 +61,8 @@ class PostgresqlDialect:
     name = "postgresql"
     service_type = "pgsql"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
+    writes: Writes | None = None
+    routines: RoutineBook | None = PostgresqlRoutines()
 
     def __init__(self) -> None:
         self.compiler: SqlAlchemyDialect = sqlalchemy_asyncpg.dialect()  # type: ignore[no-untyped-call] # as SQLAlchemy has it
@@ -92,8 +96,8 @@ class PostgresqlDialect:
     def add_column(self, table: str, field: Mapping[str, JSON]) -> list[str]:
         return add_column(SPELLING, table, field)
 
-    def drop_column(self, table: str, column: str) -> list[str]:
-        return [f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(column)}"]
+    def drop_column(self, table: Table, column: str) -> list[str]:
+        return [f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(column)}"]
 
     def drop_table(self, table: str) -> list[str]:
         return [f"DROP TABLE {quoted(table)}"]

@@ -13,10 +13,11 @@ from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 from reverie.database import Connection, Database, DatabaseError, Value
 from reverie.errors import BadRequest, Unavailable
 from reverie.model import JSON, is_true
-from reverie.services.sql.catalogue import Catalogue, Column
+from reverie.services.sql.catalogue import Catalogue, Column, Table
 from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
-from reverie.services.sql.dialect import ToClient
+from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.sqlite.catalogue import read_catalogue
+from reverie.services.sql.routines import RoutineBook
 from reverie.sqlite import SqliteDatabase
 from reverie.store.records import ServiceRecord
 
@@ -64,6 +65,8 @@ class SqliteDialect:
     name = "sqlite"
     service_type = "sqlite"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
+    writes: Writes | None = None
+    routines: RoutineBook | None = None
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -100,8 +103,8 @@ class SqliteDialect:
     def add_column(self, table: str, field: Mapping[str, JSON]) -> list[str]:
         return add_column(SPELLING, table, field)
 
-    def drop_column(self, table: str, column: str) -> list[str]:
-        return [f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(column)}"]
+    def drop_column(self, table: Table, column: str) -> list[str]:
+        return [f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(column)}"]
 
     def drop_table(self, table: str) -> list[str]:
         return [f"DROP TABLE {quoted(table)}"]
