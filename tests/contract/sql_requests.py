@@ -107,6 +107,10 @@ class _Noting:
     def savepoint(self) -> AbstractAsyncContextManager[None]:
         return self._inner.savepoint()
 
+    def __getattr__(self, name: str) -> object:
+        """What only one database's connections have."""
+        return getattr(self._inner, name)
+
 
 # -- requests
 
