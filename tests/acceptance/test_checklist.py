@@ -21,7 +21,6 @@ ENGINES = {"s": "sqlite", "p": "pgsql"}
 CASES = [case for case in cases() if not case.prefix.startswith("cred:")]
 OTHER_SERVICES = ("/files", "/cache")
 LACKING = {
-    "virtual fields": "288",
     "routines": "299 300 301 302 304 310",
 }
 """What is not there yet, and the numbers of the cases that fail for want of it."""

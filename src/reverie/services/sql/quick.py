@@ -21,7 +21,7 @@ from reverie.services.sql.options import RICHER, names
 from reverie.services.sql.reading import QUICK_PAGE, not_found, on_key
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.relations import fetches_always
-from reverie.services.sql.statements import Select
+from reverie.services.sql.statements import Select, Statement
 
 MOST_PLANS: Final = 1024
 
@@ -29,7 +29,7 @@ MOST_PLANS: Final = 1024
 class _Plan:
     """A plain read of one catalogue, ready to be bound and run."""
 
-    __slots__ = ("catalogue", "key", "maker", "renamed", "sql")
+    __slots__ = ("catalogue", "key", "maker", "renamed", "statement")
 
     def __init__(self, executor: Executor, catalogue: Catalogue, table: Table, fields: JSON, order: str | None) -> None:
         """*order* is None for a read by key."""
@@ -44,7 +44,7 @@ class _Plan:
             order=plan.order_of(table, order) if order else (),
             paged=order is not None,
         )
-        self.sql = executor.statements.statement(shape).sql
+        self.statement = executor.statements.statement(shape)
         self.maker = executor.row_maker(table, columns)
 
 
@@ -108,7 +108,7 @@ class QuickReads:
         identifier = identifier.partition("/")[0]
         try:
             values = plan.key_values(prepared.key, identifier)
-            rows = await self._fetch(prepared.sql, values)
+            rows = await self._fetch(prepared.statement, values)
         except (ReverieError, DatabaseError):
             return None
         if not rows:
@@ -121,13 +121,15 @@ class QuickReads:
         if limit is None or offset is None or not 0 < limit <= self._largest:
             return None
         try:
-            rows = await self._fetch(prepared.sql, (limit, offset))
+            rows = await self._fetch(prepared.statement, (limit, offset))
         except DatabaseError:
             return None
         content: dict[str, JSON] = {"resource": cast("JSON", prepared.maker.records(rows))}
         return Response(content=content, encoded=self._encode(content))
 
-    async def _fetch(self, sql: str, values: Sequence[Value]) -> list[Row]:
+    async def _fetch(self, statement: Statement, values: Sequence[Value]) -> list[Row]:
+        sql, values = statement.sql, statement.values(values)
+
         async def work(connection: Connection) -> list[Row]:
             return await connection.fetch(sql, values)
 

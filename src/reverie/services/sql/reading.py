@@ -16,7 +16,7 @@ from reverie.services.sql import plan
 from reverie.services.sql.batch import Outcome, perform
 from reverie.services.sql.catalogue import Table
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Matches, Not, Or, Scalar, parse_filter
+from reverie.services.sql.filters import And, Applied, Compare, Filter, IsIn, IsNull, Matches, Not, Or, Scalar, parse_filter
 from reverie.services.sql.options import Options
 from reverie.services.sql.statements import Count, Order, Select
 from reverie.services.sql.values import OutOfRange
@@ -53,7 +53,12 @@ def wanted_filter(task: Task) -> Filter | None:
         BadRequest
     """
     tree = parse_filter(task.options.filter, task.options.params)
-    return plan.both(None if tree is None else with_lookups(tree, task.caller), task.mine)
+    if tree is None:
+        return task.mine
+    tree = with_lookups(tree, task.caller)
+    if any(column.does("FILTER") for column in task.table.columns if column.functions):
+        tree = Applied(tree)
+    return plan.both(tree, task.mine)
 
 
 def with_lookups(tree: Filter, caller: Caller) -> Filter:
@@ -71,6 +76,8 @@ def with_lookups(tree: Filter, caller: Caller) -> Filter:
             return Compare(field, operator, _put(value, caller))
         case Matches(field, pattern, value):
             return Matches(field, pattern, _put(value, caller))
+        case Applied(part):
+            return Applied(with_lookups(part, caller))
         case IsNull():
             return tree
 
@@ -159,7 +166,7 @@ class Reader:
             table=table.source,
             columns=columns,
             where=where,
-            group=tuple(plan.column_of(table, name, "group field").name for name in options.group),
+            group=tuple(plan.stored_column_of(table, name, "group field").name for name in options.group),
             order=plan.order_of(table, options.order),
             paged=True,
         )

@@ -17,7 +17,8 @@ from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 
 from reverie.database import Value
 from reverie.services.sql.catalogue import Source
-from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Matches, Not, Or
+from reverie.services.sql.filters import And, Applied, Compare, Filter, IsIn, IsNull, Matches, Not, Or
+from reverie.services.sql.functions import Use, element
 
 MOST_SHAPES: Final = 2048
 
@@ -93,14 +94,18 @@ Shape: TypeAlias = "Select | Count | Insert | Update | Delete"
 class Statement:
     """Compiled text, and how to arrange the values for its placeholders."""
 
-    __slots__ = ("_arrange", "sql")
+    __slots__ = ("_arrange", "_constants", "sql")
 
-    def __init__(self, sql: str, positions: Sequence[int]) -> None:
+    def __init__(self, sql: str, positions: Sequence[int], constants: Sequence[Value] = ()) -> None:
+        """*positions* below 0 are those of *constants*, -1 the last of them."""
         self.sql = sql
+        self._constants = constants
         self._arrange = None if list(positions) == list(range(len(positions))) else tuple(positions)
 
     def values(self, values: Sequence[Value]) -> Sequence[Value]:
-        return values if self._arrange is None else [values[at] for at in self._arrange]
+        if self._arrange is None:
+            return values
+        return [values[at] if at >= 0 else self._constants[at] for at in self._arrange]
 
 
 class Statements:
@@ -126,7 +131,9 @@ class Statements:
         built = _Builder(shape.table)
         compiled = built.build(shape).compile(dialect=self._compiler)
         order = compiled.positiontup or []
-        return Statement(str(compiled), [built.binds[name] for name in order])
+        constants = list(built.constants.values())
+        positions = {name: at - len(constants) for at, name in enumerate(built.constants)} | built.binds
+        return Statement(str(compiled), [positions[name] for name in order], constants)
 
 
 class _Builder:
@@ -135,19 +142,50 @@ class _Builder:
     def __init__(self, table: str | Source) -> None:
         self.table = sa.table(sa.sql.quoted_name(table if isinstance(table, str) else table.name, quote=True))
         self.stored: Mapping[str, str] = {} if isinstance(table, str) else dict(table.aliases)
+        uses = () if isinstance(table, str) else table.functions
+        self.functions = {(name, use): tree for name, some in uses for use, tree in some}
+        self.virtual = () if isinstance(table, str) else table.virtual
         self.binds: dict[str, int] = {}
+        self.constants: dict[str, Value] = {}
 
     def column(self, name: str) -> Element:
-        name = self.stored.get(name, name)
-        if name not in self.table.c:
-            self.table.append_column(sa.column(sa.sql.quoted_name(name, quote=True)))
-        return self.table.c[name]
+        return self.stored_column(self.stored.get(name, name))
 
     def bind(self, kind: sa.types.TypeEngine[Any] | None = None) -> sa.BindParameter[Any]:
         # A name no column can be taken for: SQLAlchemy keeps the columns' own names for itself.
         name = f"value {len(self.binds)}"
         self.binds[name] = len(self.binds)
         return sa.bindparam(name, type_=kind or sa.types.NullType())
+
+    def constant(self, value: Value) -> Element:
+        """Binds a value that belongs to a function, not to a request."""
+        name = f"constant {len(self.constants)}"
+        self.constants[name] = value
+        return sa.bindparam(name, type_=_CONSTANTS.get(type(value), sa.types.NullType()))
+
+    def stored_column(self, name: str) -> Element:
+        """By the database's own name."""
+        if name not in self.table.c:
+            self.table.append_column(sa.column(sa.sql.quoted_name(name, quote=True)))
+        return self.table.c[name]
+
+    def shown(self, name: str) -> Element:
+        """What is read of a column."""
+        tree = self.functions.get((name, "SELECT"))
+        if tree is None:
+            return self.column(name)
+        return element(tree, self.stored_column, self.constant).label(sa.sql.quoted_name(name, quote=True))
+
+    def compared(self, name: str, applied: bool) -> Element:
+        """What is compared of a column."""
+        tree = self.functions.get((name, "FILTER")) if applied else None
+        return self.column(name) if tree is None else element(tree, self.stored_column, self.constant)
+
+    def written(self, name: str, use: Use) -> Element:
+        """What is written into a column."""
+        bound: Element = self.bind()
+        tree = self.functions.get((name, use))
+        return bound if tree is None else element(tree, self.stored_column, self.constant, lambda: bound)
 
     def build(self, shape: Shape) -> Any:
         match shape:
@@ -156,10 +194,10 @@ class _Builder:
             case Count():
                 return self.filtered(sa.select(sa.func.count()).select_from(self.table), shape.where)
             case Insert():
-                filled = {self.column(name): self.bind() for name in shape.columns}
+                filled = {self.column(name): self.written(name, "INSERT") for name in shape.columns}
                 return sa.insert(self.table).values(filled).returning(*self.returning(shape.returning, shape.check))
             case Update():
-                changed = {self.column(name): self.bind() for name in shape.columns}
+                changed = {self.column(name): self.written(name, "UPDATE") for name in shape.columns}
                 statement = self.filtered(sa.update(self.table).values(changed), shape.where)
                 return statement.returning(*self.returning(shape.returning, shape.check))
             case Delete():
@@ -167,8 +205,7 @@ class _Builder:
                 return statement.returning(*self.returning(shape.returning, None)) if shape.returning else statement
 
     def select(self, shape: Select) -> Any:
-        columns = [self.aggregate(one) if isinstance(one, Aggregate) else self.column(one) for one in shape.columns]
-        statement = self.filtered(sa.select(*columns).select_from(self.table), shape.where)
+        statement = self.filtered(sa.select(*map(self.selected, shape.columns)).select_from(self.table), shape.where)
         if shape.group:
             statement = statement.group_by(*(self.column(name) for name in shape.group))
         statement = statement.order_by(*(self.ordered(order) for order in shape.order))
@@ -176,42 +213,53 @@ class _Builder:
             statement = statement.limit(self.bind(sa.BigInteger())).offset(self.bind(sa.BigInteger()))
         return statement
 
+    def selected(self, one: str | Aggregate) -> Element:
+        return self.aggregate(one) if isinstance(one, Aggregate) else self.shown(one)
+
     def aggregate(self, one: Aggregate) -> Element:
         function = getattr(sa.func, one.function.lower())
         return function(sa.text("*") if one.column is None else self.column(one.column)).label(one.label)  # type: ignore[no-any-return]
 
     def ordered(self, order: Order) -> Element:
-        element = self.column(order.column)
-        element = element.desc() if order.descending else element.asc()
+        tree = self.functions[order.column, "SELECT"] if order.column in self.virtual else None
+        what = self.column(order.column) if tree is None else element(tree, self.stored_column, self.constant)
+        what = what.desc() if order.descending else what.asc()
         if order.nulls:
-            return element.nulls_first() if order.nulls == "first" else element.nulls_last()
-        return element
+            return what.nulls_first() if order.nulls == "first" else what.nulls_last()
+        return what
 
     def filtered(self, statement: Any, where: Filter | None) -> Any:
         return statement if where is None else statement.where(self.condition(where))
 
     def returning(self, columns: Sequence[str], check: Filter | None) -> list[Element]:
-        elements = [self.column(name) for name in columns]
+        elements = [self.shown(name) for name in columns]
         return elements if check is None else [*elements, self.condition(check).label("check")]
 
-    def condition(self, tree: Filter) -> Element:
+    def condition(self, tree: Filter, applied: bool = False) -> Element:
         match tree:
             case And(parts):
-                return sa.and_(*(self.condition(part) for part in parts))
+                return sa.and_(*(self.condition(part, applied) for part in parts))
             case Or(parts):
-                return sa.or_(*(self.condition(part) for part in parts))
+                return sa.or_(*(self.condition(part, applied) for part in parts))
             case Not(part):
-                return sa.not_(self.condition(part))
-            case IsNull(field):
-                return self.column(field).is_(None)
-            case IsIn(field, values):
-                return self.column(field).in_([self.bind() for _ in values])
-            case Matches(field, _):
-                return sa.cast(self.column(field), sa.Text()).like(self.bind())
-            case Compare(field, operator, _):
-                return _COMPARE[operator](self.column(field), self.bind())
+                return sa.not_(self.condition(part, applied))
+            case Applied(part):
+                return self.condition(part, True)
+        what = self.compared(tree.field, applied)
+        match tree:
+            case IsNull():
+                return what.is_(None)
+            case IsIn(_, values):
+                return what.in_([self.bind() for _ in values])
+            case Matches():
+                return sa.cast(what, sa.Text()).like(self.bind())
+            case Compare(_, operator, _):
+                return _COMPARE[operator](what, self.bind())
 
 
+_CONSTANTS: Final[Mapping[type, sa.types.TypeEngine[Any]]] = {
+    str: sa.String(), int: sa.Integer(), float: sa.Numeric(),
+}  # fmt: skip
 _COMPARE: Final[Mapping[str, Callable[[Element, Element], Element]]] = {
     "=": operators.eq, "!=": operators.ne, "<": operators.lt, "<=": operators.le, ">": operators.gt,
     ">=": operators.ge,

@@ -14,7 +14,7 @@ from reverie.services.sql import plan
 from reverie.services.sql.batch import Outcome, RolledBack, perform
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.filters import And, Filter, IsNull, Not, Or
+from reverie.services.sql.filters import And, Applied, Filter, IsNull, Not, Or
 from reverie.services.sql.nested import Nested, Written, failure_of
 from reverie.services.sql.reading import Reader, Task, not_found, wanted_filter
 from reverie.services.sql.statements import Delete, Insert, Update
@@ -305,8 +305,10 @@ def _can_hold(table: Table, tree: Filter, given: Collection[str]) -> bool:
             return all(_can_hold(table, part, given) for part in parts)
         case Or(parts):
             return any(_can_hold(table, part, given) for part in parts)
+        case Applied(part):
+            return _can_hold(table, part, given)
         case Not(part):
-            return isinstance(part, And | Or | Not) or plan.column_of(table, part.field).name in given
+            return isinstance(part, And | Or | Not | Applied) or plan.column_of(table, part.field).name in given
         case _:
             return isinstance(tree, IsNull) or plan.column_of(table, tree.field).name in given
 
