@@ -81,6 +81,7 @@ async def test_a_virtual_field_cannot_be_written_grouped_or_compared(db: Db) -> 
         {"filter": "full_name = 'Alma Holm'"},
         {"group": "full_name", "fields": "full_name"},
         {"group": "last_name", "fields": "COUNT(full_name)"},
+        {"after": "", "order": "full_name"},
         {"ids": "1", "id_field": "full_name"},
     ):
         error = await db.refused("GET", "_table/employee", None, cast("dict[str, JSON]", parameters))

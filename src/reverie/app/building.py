@@ -171,7 +171,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         memory,
         {
             name: lambda record, dialect=dialect: SqlService(
-                record, dialect, dialect.open(record), StoredExtras(memory, record.id)
+                record, dialect, dialect.open(record), StoredExtras(memory, record.id), memory.role
             )
             for name, dialect in dialects.items()
         }

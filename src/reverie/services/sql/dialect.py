@@ -23,12 +23,14 @@ class Dialect(Protocol):
         compiler: compiles statements, in the driver's placeholder style.
         service_type: the stored `type` of its services.
         config_fields: description of its settings for `system/service_type`.
+        explain: what stands before a statement to have its plan told: as JSON in one row, or as rows.
     """
 
     name: str
     compiler: SqlAlchemyDialect
     service_type: str
     config_fields: Sequence[Mapping[str, JSON]]
+    explain: str
 
     def open(self, record: ServiceRecord) -> Database:
         """Connect to what the service's settings name.

@@ -44,12 +44,19 @@ class Aggregate:
         return f"{self.function}_{self.column or 'ALL'}"
 
 
+@dataclass(frozen=True, slots=True)
+class Exact:
+    """A column as the text that says its value exactly, where the driver's number would not."""
+
+    column: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select:
     """`paged`: a limit and an offset are bound at the end."""
 
     table: str | Source
-    columns: tuple[str | Aggregate, ...]
+    columns: tuple[str | Aggregate | Exact, ...]
     where: Filter | None = None
     group: tuple[str, ...] = ()
     order: tuple[Order, ...] = ()
@@ -213,7 +220,9 @@ class _Builder:
             statement = statement.limit(self.bind(sa.BigInteger())).offset(self.bind(sa.BigInteger()))
         return statement
 
-    def selected(self, one: str | Aggregate) -> Element:
+    def selected(self, one: str | Aggregate | Exact) -> Element:
+        if isinstance(one, Exact):
+            return sa.cast(self.column(one.column), sa.Text())
         return self.aggregate(one) if isinstance(one, Aggregate) else self.shown(one)
 
     def aggregate(self, one: Aggregate) -> Element:

@@ -76,7 +76,7 @@ class Writer:
                 raise written.failure
             return written
 
-        return (await self._executor.write(work, task.table.name)).record
+        return (await self._executor.write(work, task.table.name, cost=task.cost)).record
 
     async def _update_nested(
         self, connection: Connection, task: Task, identifier: JSON, item: JSON, nested: Nested
@@ -120,7 +120,7 @@ class Writer:
                 raise _denied()
 
         if values:
-            await self._executor.write(work, table.name)
+            await self._executor.write(work, table.name, cost=task.cost)
         return (await self._reader.page(_ids_only(task)))[0]
 
     async def update(self, connection: Connection, task: Task, identifier: JSON, record: Mapping[str, JSON]) -> Written:
@@ -169,7 +169,7 @@ class Writer:
         async def work(connection: Connection) -> Written:
             return await self.delete(connection, task, identifier)
 
-        return (await self._executor.write(work, task.table.name)).record
+        return (await self._executor.write(work, task.table.name, cost=task.cost)).record
 
     async def delete_ids(self, task: Task, identifiers: Sequence[JSON]) -> list[Record]:
         """Delete by ids, or by records that hold them."""
@@ -199,7 +199,7 @@ class Writer:
             for record in records if key else [{}]:
                 await self._executor.fetch(connection, shape, [*plan.key_values(key, record), *values])
 
-        await self._executor.write(work, table.name)
+        await self._executor.write(work, table.name, cost=task.cost)
         return [{name: record[name] for name in asked} for record in records], meta
 
     async def truncate(self, task: Task) -> None:
@@ -209,7 +209,7 @@ class Writer:
         async def work(connection: Connection) -> None:
             await self._executor.fetch(connection, Delete(table=task.table.source, where=where), values)
 
-        await self._executor.write(work, task.table.name)
+        await self._executor.write(work, task.table.name, cost=task.cost)
 
     async def delete(self, connection: Connection, task: Task, identifier: JSON) -> Written:
         table = task.table
@@ -235,7 +235,7 @@ class Writer:
             return await perform(connection, items, act, task.options, table=task.table.name, failure_of=failure_of)
 
         try:
-            outcome = await self._executor.write(work, task.table.name)
+            outcome = await self._executor.write(work, task.table.name, cost=task.cost)
         except RolledBack as undone:
             outcome = cast("Outcome[Written]", undone.outcome)
         outcome.raise_failures(verb, task.options, lambda written: written.identity)

@@ -58,6 +58,7 @@ class PostgresqlDialect:
     name = "postgresql"
     service_type = "pgsql"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
+    explain = "EXPLAIN (FORMAT JSON) "
 
     def __init__(self) -> None:
         self.compiler: SqlAlchemyDialect = sqlalchemy_asyncpg.dialect()  # type: ignore[no-untyped-call] # as SQLAlchemy has it

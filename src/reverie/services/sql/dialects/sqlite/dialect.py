@@ -64,6 +64,7 @@ class SqliteDialect:
     name = "sqlite"
     service_type = "sqlite"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
+    explain = "EXPLAIN QUERY PLAN "
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
