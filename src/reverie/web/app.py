@@ -34,6 +34,7 @@ from reverie.web.requests import (
     receive_body,
 )
 from reverie.web.responses import Headers, Wish, encode_response
+from reverie.web.saving import compressed, compressed_stream, may_compress, tagged
 from reverie.web.streams import Stream, send_stream
 
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
@@ -139,6 +140,10 @@ class Door:
             status, head, body, service, verb = await self._answer(scope, headers, receive, request_id)
         except ClientGone:
             return
+        if scope["method"] in ("GET", "HEAD") and isinstance(body, bytes):
+            status, head, body = tagged(status, head, body, headers, service)
+        if "accept-encoding" in headers and may_compress(headers, service):
+            body = await compressed(head, body) if isinstance(body, bytes) else compressed_stream(head, body)
         self._requests.note(service, verb, status, time.perf_counter() - began)
         head.append((b"x-request-id", request_id.encode()))
         await send({"type": "http.response.start", "status": status, "headers": head})
