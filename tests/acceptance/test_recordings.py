@@ -15,7 +15,7 @@ from tests.acceptance.server import ADMIN, Server, running
 RECORDED = Path(__file__).parent / "recorded"
 REACHED = (
     "queue", "events", "event-scripts", "script-services", "scripts", "gate", "records-read", "filters", "formats",
-    "related", "batch", "apps", "lookups", "users", "access", "openapi", "services",
+    "related", "batch", "records-write", "schema", "apps", "lookups", "users", "access", "openapi", "services",
 )  # fmt: skip
 OTHERS = sorted(path.name for path in RECORDED.iterdir() if path.is_dir() and path.name not in REACHED)
 
