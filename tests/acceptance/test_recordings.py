@@ -16,7 +16,7 @@ from tests.postgres import sample_place
 RECORDED = Path(__file__).parent / "recorded"
 REACHED = (
     "queue", "events", "event-scripts", "script-services", "scripts", "gate", "records-read", "filters", "formats",
-    "related", "batch", "apps", "lookups", "users", "access", "openapi", "services",
+    "related", "batch", "records-write", "schema", "apps", "lookups", "users", "access", "openapi", "services",
 )  # fmt: skip
 ON_POSTGRESQL = ("routines",)
 """Areas about what SQLite does not have."""

@@ -65,8 +65,10 @@ class Recorder:
         self.dialect = inner.dialect
         self.statements: list[tuple[str, Sequence[Value]]] = []
 
-    async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
-        return await self._inner.read(lambda raw: work(_Noting(raw, self.statements)), quick=quick)
+    async def read(
+        self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True, within: float | None = None
+    ) -> T:
+        return await self._inner.read(lambda raw: work(_Noting(raw, self.statements)), quick=quick, within=within)
 
     async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._inner.write(lambda raw: work(_Noting(raw, self.statements)))

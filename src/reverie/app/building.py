@@ -175,6 +175,7 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
                 dialect,
                 dialect.open(record),
                 StoredExtras(memory, record.id),
+                memory.role,
                 keeps_plans=settings.sql_plans == "kept",
             )
             for name, dialect in dialects.items()

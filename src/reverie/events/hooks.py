@@ -36,6 +36,11 @@ class Hook:
     final: EventScriptRecord | None
     queued: EventScriptRecord | None
 
+    @property
+    def sees_answer(self) -> bool:
+        """Whether a script wants to see what was answered, whole."""
+        return any((self.post_process, self.final, self.queued))
+
 
 def script_of(record: EventScriptRecord) -> Script:
     return Script(

@@ -56,6 +56,11 @@ def is_conflict(error: BaseException) -> bool:
     return isinstance(error, asyncpg.PostgresError) and _code(error) in _CONFLICT_CODES
 
 
+def was_ended(error: BaseException) -> bool:
+    """Whether the server ended the statement because it took too long."""
+    return isinstance(error.__cause__, asyncpg.QueryCanceledError)
+
+
 def shows_pooler(error: BaseException) -> bool:
     """Whether a pooler stands between: a prepared statement is not where we left it, or our settings are refused."""
     if isinstance(error, asyncpg.ProtocolViolationError):

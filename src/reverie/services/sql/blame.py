@@ -8,7 +8,7 @@ from typing import Final
 
 from reverie.database import Refusal, Value
 from reverie.services.sql.catalogue import Table
-from reverie.services.sql.filters import And, Filter, IsIn, IsNull, Not, Or
+from reverie.services.sql.filters import And, Applied, Filter, IsIn, IsNull, Not, Or
 from reverie.services.sql.statements import Insert, Shape, Update
 
 _QUOTED: Final = re.compile(r'"([^"]*)"')
@@ -68,7 +68,7 @@ def _compared(tree: Filter | None) -> Iterator[str]:
         case And(parts) | Or(parts):
             for part in parts:
                 yield from _compared(part)
-        case Not(part):
+        case Not(part) | Applied(part):
             yield from _compared(part)
         case IsIn(field, values):
             yield from (field for _ in values)

@@ -65,7 +65,15 @@ class Or:
     parts: tuple[Filter, ...]
 
 
-Filter: TypeAlias = "Compare | Matches | IsIn | IsNull | Not | And | Or"
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a client asked for: fields stand for what their functions for FILTER make of them. The conditions of roles
+    and of keys are about the columns themselves."""
+
+    part: Filter
+
+
+Filter: TypeAlias = "Compare | Matches | IsIn | IsNull | Not | And | Or | Applied"
 
 _SYMBOLS: Final[Mapping[str, Operator]] = {
     "=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=",

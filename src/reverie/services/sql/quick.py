@@ -5,6 +5,7 @@ A request that is not that plain is left to `reading`; it answers the same, only
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
@@ -18,6 +19,7 @@ from reverie.services.sql import plan
 from reverie.services.sql.batch import refused
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.execute import Executor
+from reverie.services.sql.limits import Limits
 from reverie.services.sql.options import RICHER, names
 from reverie.services.sql.reading import QUICK_PAGE, not_found, on_key
 from reverie.services.sql.reflect import Reflector
@@ -52,10 +54,13 @@ class _Plan:
 class QuickReads:
     """Plans by shape: table, fields, order, and whether a key follows."""
 
-    def __init__(self, executor: Executor, reflector: Reflector, *, service: str, max_records: int) -> None:
+    def __init__(
+        self, executor: Executor, reflector: Reflector, *, service: str, max_records: int, limits: Limits
+    ) -> None:
         self._executor = executor
         self._reflector = reflector
         self._service = service
+        self._limits = limits
         self._largest = min(QUICK_PAGE, max_records)
         self._plans: dict[tuple[str, JSON, JSON], _Plan] = {}
         self._encode = msgspec.json.Encoder().encode
@@ -79,10 +84,14 @@ class QuickReads:
         role, requestor = context.caller.role, int(context.requestor)
         if found is None or (
             role is not None
-            and (found.renamed or record_filters(role, self._service, name, request.resource, int(Verb.GET), requestor))
+            and (
+                found.renamed
+                or record_filters(role, self._service, name, request.resource, int(Verb.GET), requestor)
+                or self._limits.bind(role)
+            )
         ):
             return None
-        return await (self._one(found, identifier) if identifier else self._page(found, parameters))
+        return await (self._one(found, identifier, context) if identifier else self._page(found, parameters, context))
 
     async def _prepare(self, name: str, fields: JSON, order: JSON) -> _Plan | None:
         catalogue = await self._reflector.catalogue()
@@ -106,13 +115,13 @@ class QuickReads:
         self._plans[name, fields, order] = prepared
         return prepared
 
-    async def _one(self, prepared: _Plan, identifier: str) -> Response | None:
+    async def _one(self, prepared: _Plan, identifier: str, context: Context) -> Response | None:
         identifier = identifier.partition("/")[0]
         try:
             values = plan.key_values(prepared.key, identifier)
         except ReverieError:
             return None
-        rows = await self._fetch(prepared.statement, values)
+        rows = await self._fetch(prepared.statement, values, context)
         if rows is None:
             return None
         if not rows:
@@ -120,17 +129,17 @@ class QuickReads:
         record = prepared.maker.records(rows)[0]
         return Response(content=record, encoded=self._encode(record))
 
-    async def _page(self, prepared: _Plan, parameters: Mapping[str, JSON]) -> Response | None:
+    async def _page(self, prepared: _Plan, parameters: Mapping[str, JSON], context: Context) -> Response | None:
         limit, offset = _number(parameters.get("limit")), _number(parameters.get("offset", 0))
         if limit is None or offset is None or not 0 < limit <= self._largest:
             return None
-        rows = await self._fetch(prepared.statement, (limit, offset))
+        rows = await self._fetch(prepared.statement, (limit, offset), context)
         if rows is None:
             return None
         content: dict[str, JSON] = {"resource": cast("JSON", prepared.maker.records(rows))}
         return Response(content=content, encoded=self._encode(content))
 
-    async def _fetch(self, statement: Statement, values: Sequence[Value]) -> list[Row] | None:
+    async def _fetch(self, statement: Statement, values: Sequence[Value], context: Context) -> list[Row] | None:
         """None where the full read is to find out what is wrong.
 
         Raises:
@@ -141,12 +150,16 @@ class QuickReads:
         async def work(connection: Connection) -> list[Row]:
             return await connection.fetch(sql, arranged)
 
+        began = time.perf_counter()
         try:
             return await self._executor.database.read(work)
         except DatabaseBusy as error:
             raise refused(error, "", reading=True) from error
         except DatabaseError:
             return None
+        finally:
+            if context.note is not None:
+                context.note("database", time.perf_counter() - began)
 
 
 def _plain(fields: JSON, order: JSON) -> bool:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from reverie.auth.access import verbs
 from reverie.database import Database
 from reverie.errors import BadRequest, NotFound
 from reverie.events.names import VERBS, EventPath, Moment
-from reverie.model import JSON, Context, Request, Response, Verb, is_true
+from reverie.model import JSON, Context, Request, Response, Role, Verb, is_true
 from reverie.services.openapi import Description, Detail
+from reverie.services.sql import explain
 from reverie.services.sql.calling import KINDS, PLACES, Routines
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.execute import Executor, writable
+from reverie.services.sql.explain import Explainer
 from reverie.services.sql.extras import BriefExtras, Extras
+from reverie.services.sql.limits import Limits
 from reverie.services.sql.openapi import describe
 from reverie.services.sql.options import names
 from reverie.services.sql.quick import QuickReads
@@ -35,10 +38,12 @@ class SqlService:
     """`Service` over one database.
 
     Args:
-        record: settings ``max_records`` (1000), ``read_only`` and ``allow_upsert``, beside those that *dialect* needs.
+        record: settings ``max_records`` (1000), ``limits``, ``read_only`` and ``allow_upsert``, beside those that
+            *dialect* needs.
         database: opened by ``dialect.open(record)``; closed with the service.
         extras: what is kept beside the database; without it, as long as the service lives.
         keeps_plans: False plans and compiles every request anew, and answers the same.
+        role: the role with that id, for explanations.
     """
 
     def __init__(
@@ -47,6 +52,7 @@ class SqlService:
         dialect: Dialect,
         database: Database,
         extras: Extras | None = None,
+        role: Callable[[int], Awaitable[Role | None]] | None = None,
         *,
         keeps_plans: bool = True,
     ) -> None:
@@ -62,25 +68,39 @@ class SqlService:
         extras = extras or BriefExtras()
         self._reflector = Reflector(database, dialect, extras)
         self._schema = Schema(executor, self._reflector, extras, record.id)
-        reader = Reader(executor)
         most = _max_records(record.config.get("max_records"))
+        limits = Limits(record.config.get("limits"), self.name)
         self._quick = (
-            QuickReads(executor, self._reflector, service=self.name, max_records=most) if keeps_plans else None
-        )
-        self._records = Records(
-            executor,
-            reader,
-            RelatedReader(executor, self._reflector, service=self.name),
-            Writer(executor, reader, upserts=is_true(record.config.get("allow_upsert"))),
-            self._reflector,
-            service=self.name,
-            service_id=record.id,
-            max_records=most,
+            QuickReads(executor, self._reflector, service=self.name, max_records=most, limits=limits)
+            if keeps_plans
+            else None
         )
 
+        def records(executor: Executor) -> Records:
+            reader = Reader(executor)
+            return Records(
+                executor,
+                reader,
+                RelatedReader(executor, self._reflector, service=self.name),
+                Writer(executor, reader, upserts=is_true(record.config.get("allow_upsert"))),
+                self._reflector,
+                service=self.name,
+                service_id=record.id,
+                max_records=most,
+                limits=limits,
+            )
+
+        async def read(executor: Executor, request: Request, context: Context) -> Response:
+            return await records(executor).handle(request.resource.partition("/")[2], request, context)
+
+        self._records = records(executor)
+        self._explainer = Explainer(executor, read, role, limits, service=self.name)
+
     async def handle(self, request: Request, context: Context) -> Response:
-        if self._quick is not None and request.method == "GET" and request.resource.startswith("_table/"):
-            quick = await self._quick.answer(request, context)
+        if request.method == "GET" and request.resource.startswith("_table/"):
+            if explain.HEADER in request.headers and explain.asks(request):
+                return await self._explainer.answer(request, context)
+            quick = await self._quick.answer(request, context) if self._quick else None
             if quick is not None:
                 return quick
         kind, _, path = request.resource.strip("/").partition("/")

@@ -15,7 +15,7 @@ from reverie.services.sql.batch import Outcome, RolledBack, perform
 from reverie.services.sql.blame import blame_references
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.filters import And, Filter, IsNull, Not, Or
+from reverie.services.sql.filters import And, Applied, Filter, IsNull, Not, Or
 from reverie.services.sql.nested import Nested, Written, failure_of
 from reverie.services.sql.reading import Reader, Task, not_found, wanted_filter
 from reverie.services.sql.statements import Delete, Insert, Update
@@ -84,7 +84,7 @@ class Writer:
                 raise written.failure
             return written
 
-        return (await self._executor.write(work, task.table.name)).record
+        return (await self._executor.write(work, task.table.name, cost=task.cost)).record
 
     async def _update_nested(
         self, connection: Connection, task: Task, identifier: JSON, item: JSON, nested: Nested
@@ -135,7 +135,7 @@ class Writer:
                 raise _denied()
 
         if values:
-            await self._executor.write(work, table.name)
+            await self._executor.write(work, table.name, cost=task.cost)
         return (await self._reader.page(_ids_only(task)))[0]
 
     async def update(self, connection: Connection, task: Task, identifier: JSON, record: Mapping[str, JSON]) -> Written:
@@ -186,7 +186,7 @@ class Writer:
         async def work(connection: Connection) -> Written:
             return await self.delete(connection, task, identifier)
 
-        return (await self._executor.write(work, task.table.name)).record
+        return (await self._executor.write(work, task.table.name, cost=task.cost)).record
 
     async def delete_ids(self, task: Task, identifiers: Sequence[JSON]) -> list[Record]:
         """Delete by ids, or by records that hold them."""
@@ -216,7 +216,7 @@ class Writer:
             for record in records if key else [{}]:
                 await self._executor.fetch(connection, shape, [*plan.key_values(key, record), *values])
 
-        await self._executor.write(work, table.name)
+        await self._executor.write(work, table.name, cost=task.cost)
         return [{name: record[name] for name in asked} for record in records], meta
 
     async def truncate(self, task: Task) -> None:
@@ -226,7 +226,7 @@ class Writer:
         async def work(connection: Connection) -> None:
             await self._executor.fetch(connection, Delete(table=task.table.source, where=where), values)
 
-        await self._executor.write(work, task.table.name)
+        await self._executor.write(work, task.table.name, cost=task.cost)
 
     async def delete(self, connection: Connection, task: Task, identifier: JSON) -> Written:
         table = task.table
@@ -252,7 +252,7 @@ class Writer:
             return await perform(connection, items, act, task.options, table=task.table.name, failure_of=failure_of)
 
         try:
-            outcome = await self._executor.write(work, task.table.name)
+            outcome = await self._executor.write(work, task.table.name, cost=task.cost)
         except RolledBack as undone:
             outcome = cast("Outcome[Written]", undone.outcome)
         outcome.raise_failures(verb, task.options, lambda written: written.identity)
@@ -332,8 +332,10 @@ def _can_hold(table: Table, tree: Filter, given: Collection[str]) -> bool:
             return all(_can_hold(table, part, given) for part in parts)
         case Or(parts):
             return any(_can_hold(table, part, given) for part in parts)
+        case Applied(part):
+            return _can_hold(table, part, given)
         case Not(part):
-            return isinstance(part, And | Or | Not) or plan.column_of(table, part.field).name in given
+            return isinstance(part, And | Or | Not | Applied) or plan.column_of(table, part.field).name in given
         case _:
             return isinstance(tree, IsNull) or plan.column_of(table, tree.field).name in given
 

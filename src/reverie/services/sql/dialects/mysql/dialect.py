@@ -48,6 +48,7 @@ class MysqlDialect:
     name = "mysql"
     service_type = "mysql"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
+    explain = "EXPLAIN FORMAT=JSON "
     writes: Writes | None = staticmethod(write)
     routines: RoutineBook | None = MysqlRoutines()
 
