@@ -132,7 +132,8 @@ async def test_several_sets_of_rows_and_parameters_beside_them(db: Db) -> None:
         pytest.skip("a procedure of PostgreSQL answers no rows")
     db.run(
         "CREATE PROCEDURE two() BEGIN SELECT 1 AS a; SELECT 2 AS b, 'x' AS c; END",
-        "CREATE PROCEDURE both_ways(INOUT n INT, OUT m DECIMAL(5,2)) BEGIN SET n = n + 1, m = 2.5; SELECT n AS row_n; END",
+        "CREATE PROCEDURE both_ways(INOUT n INT, OUT m DECIMAL(5,2))"
+        " BEGIN SET n = n + 1, m = 2.5; SELECT n AS row_n; END",
         "CREATE PROCEDURE silent() DO 1",
     )
 
@@ -151,7 +152,8 @@ async def test_defaults_overloads_and_records_of_postgresql(db: Db) -> None:
         "CREATE FUNCTION twice(n integer) RETURNS integer LANGUAGE sql AS $$ SELECT n * 2 $$",
         "CREATE FUNCTION twice(n integer, m integer) RETURNS integer LANGUAGE sql AS $$ SELECT n * m * 2 $$",
         "CREATE FUNCTION pair(n integer, OUT a integer, OUT b text) LANGUAGE sql AS $$ SELECT n, 'x' $$",
-        "CREATE FUNCTION total(VARIADIC n integer[]) RETURNS bigint LANGUAGE sql AS $$ SELECT sum(x) FROM unnest(n) x $$",
+        "CREATE FUNCTION total(VARIADIC n integer[]) RETURNS bigint LANGUAGE sql AS"
+        " $$ SELECT sum(x) FROM unnest(n) x $$",
         "CREATE FUNCTION moved() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NEW; END $$",
         "CREATE FUNCTION quiet() RETURNS void LANGUAGE sql AS $$ SELECT $$",
     )
@@ -174,7 +176,7 @@ async def test_odd_names_types_and_values_are_only_values(odd: Db) -> None:
 
     assert await odd.ask("POST", f"_func/{NAME}", {"params": [sly]}) == sly + "!"
     assert await odd.get(f"_func/{NAME}('a, b')") == "a, b!"
-    assert await odd.get(f"_func/{NAME}", **{"A B": "it''s"}) == "it''s!"
+    assert await odd.ask("GET", f"_func/{NAME}", None, {"A B": "it''s"}) == "it''s!"
     assert await odd.get(f"_func/{NAME}({{town}})") == "Porto!"
     assert await odd.get("_func/nothing()") is None
     assert await odd.get("_func/is_odd(3)") is True

@@ -52,7 +52,8 @@ _CAUSES: Final = {
 """What a client may be told."""
 
 _KEY: Final = re.compile(r"for key '([^']*)'")
-_COLUMN: Final = re.compile(r"(?:[Cc]olumn|Field) '([^']*)'")
+# MariaDB names a column with its table and database, each in backticks, or like MySQL alone in quotes.
+_COLUMN: Final = re.compile(r"(?:[Cc]olumn|Field) (?:'([^']*)'|(?:`[^`]*`\.)*`([^`]*)`)")
 _CHECK: Final = re.compile(r"CONSTRAINT `([^`]*)`|[Cc]onstraint '([^']*)'")
 
 
@@ -95,7 +96,7 @@ def _detail(kind: Kind, text: str) -> str:
         name = found[1].rpartition(".")[2] if found else ""
         return "the primary key" if name == "PRIMARY" else name
     if kind in ("not_null", "type") and (found := _COLUMN.search(text)):
-        return found[1].replace("`", "").rpartition(".")[2]
+        return found[1] or found[2]
     if kind == "check" and (found := _CHECK.search(text)):
         return found[1] or found[2]
     return ""

@@ -39,8 +39,8 @@ SELECT table_name, table_type FROM information_schema.tables
 """
 
 _COLUMNS: Final = """
-SELECT table_name, column_name, data_type, column_type, is_nullable, column_default, extra,
-       character_maximum_length, numeric_precision, numeric_scale, character_set_name, collation_name
+SELECT table_name, column_name, data_type, column_type, is_nullable, column_default, extra, numeric_precision,
+       numeric_scale
   FROM information_schema.columns WHERE table_schema = DATABASE()
  ORDER BY table_name, ordinal_position
 """
@@ -62,6 +62,13 @@ SELECT k.table_name, k.constraint_name, k.column_name, k.referenced_table_name, 
    AND r.table_name = k.table_name
  WHERE k.table_schema = DATABASE() AND k.referenced_table_schema = DATABASE()
  ORDER BY k.table_name, k.constraint_name, k.ordinal_position
+"""
+
+# MariaDB keeps JSON as text, and tells so by a rule on the column. MySQL has a type for it, and no such column here.
+_JSON: Final = """
+SELECT table_name, constraint_name FROM information_schema.check_constraints
+ WHERE constraint_schema = DATABASE() AND level = 'Column'
+   AND REPLACE(check_clause, '"', '`') = CONCAT('json_valid(`', constraint_name, '`)')
 """
 
 TYPES: Final[Mapping[str, str]] = {
@@ -88,9 +95,13 @@ async def read_catalogue(connection: Connection) -> Catalogue:
     version = await read_version(connection)
     tables = cast("list[Any]", await connection.fetch(_TABLES))
     columns, indexes, keys = [_grouped(await connection.fetch(sql)) for sql in (_COLUMNS, _INDEXES, _KEYS)]
-    quoted = "MariaDB" in str((await connection.fetch("SELECT VERSION()"))[0][0])
+    is_mariadb = "MariaDB" in str((await connection.fetch("SELECT VERSION()"))[0][0])
+    json = set(cast("list[Any]", await connection.fetch(_JSON))) if is_mariadb else set()
+    for table, rows in columns.items():
+        columns[table] = [(row[0], "json" if (table, row[0]) in json else row[1], *row[2:]) for row in rows]
     read = [
-        _table(name, kind == "VIEW", columns[name], indexes[name], keys[name], quoted=quoted) for name, kind in tables
+        _table(name, kind == "VIEW", columns[name], indexes[name], keys[name], quoted=is_mariadb)
+        for name, kind in tables
     ]
     return Catalogue({table.name.lower(): table for table in read}, version)
 
@@ -151,7 +162,7 @@ def _column(
     *,
     quoted: bool,
 ) -> Column:
-    name, data_type, column_type, nullable, default, extra, _, precision, scale, _, _ = row
+    name, data_type, column_type, nullable, default, extra, precision, scale = row
     extra = (extra or "").lower()
     kind = abstract(data_type, column_type)
     size = _SIZE.search(column_type) if data_type not in ("enum", "set") else None
