@@ -21,6 +21,8 @@ _TOKEN: Final = re.compile(
     r"|(?P<word>[A-Za-z_]\w*)"
     r"|\$\d+|\?|%s|::|<=|>=|!=|<>|[(),.*=<>]"
 )
+_AGAIN: Final = re.compile(r"__\d+$")
+"""What SQLAlchemy calls a column by that is read twice, behind its name."""
 _WORDS: Final = frozenset(
     """
     select from where and or not in is null like as order by group asc desc nulls first last limit offset
@@ -42,9 +44,14 @@ def foreign(sql: str, names: frozenset[str]) -> str:
         if found is None:
             return sql[at : at + 40]
         quoted = found["double"] if found["double"] is not None else found["back"]
-        if quoted is not None and quoted.replace('""', '"').replace("``", "`") not in names:
+        if quoted is not None and _AGAIN.sub("", quoted.replace('""', '"').replace("``", "`")) not in names:
             return found[0]
-        if found["word"] is not None and found["word"].lower() not in _WORDS:
+        word = found["word"]
+        if (
+            word is not None
+            and word.lower() not in _WORDS
+            and not (_AGAIN.search(word) and _AGAIN.sub("", word) in names)
+        ):
             return found[0]
         at = found.end()
     return ""
@@ -299,6 +306,8 @@ class _Reading(_Part):
                 self.parameters[name] = "true"
         if self.shape.random() < 0.25:
             self.relate()
+        if self.shape.random() < 0.1:
+            self.parameters |= {"after": "", "offset": ""}
         return self.finished("GET", resource)
 
     def group(self) -> None:
@@ -325,8 +334,8 @@ class _Reading(_Part):
         """A sensible request with noise in one place; its twin has other noise, so they have no shape in common."""
         made = self.made()
         noise = "".join(self.values.choices(JUNK, k=self.values.randint(1, 5)))
-        places = ["filter", "order", "group", "fields", "ids", "id_field", "related", "limit", "offset", "table", "id"]
-        place = self.values.choice(places)
+        places = ["filter", "order", "group", "fields", "ids", "id_field", "related", "limit", "offset", "after"]
+        place = self.values.choice([*places, "table", "id"])
         parameters, resource = dict(made.parameters), made.resource
         if place == "table":
             resource = f"_table/{noise}"

@@ -119,7 +119,8 @@ ATTACKS = (
 PLACES = (
     "filter", "where", "order", "sort", "order_by", "group", "group_by", "fields", "select", "ids", "id_field",
     "id_type", "related", "limit", "top", "offset", "skip", "count_only", "include_count", "include_schema", "having",
-    "product_by_category_id.fields", "product_by_category_id.order", "product_by_category_id.limit", "rollback",
+    "after", "rollback", "product_by_category_id.fields", "product_by_category_id.order",
+    "product_by_category_id.limit",
 )  # fmt: skip
 
 
