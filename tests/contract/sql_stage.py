@@ -37,8 +37,10 @@ PLACES: dict[str, Callable[[], SamplePlace | MysqlPlace]] = {"postgresql": sampl
 """Databases of a server that hold the sample."""
 
 FEATURES: dict[str, frozenset[str]] = {
-    "sqlite": frozenset({"texts hold nul", "sums overflow", "views only read", "reserved names", "texts by case"}),
-    "postgresql": frozenset({"texts by case", "routines"}),
+    "sqlite": frozenset(
+        {"texts hold nul", "sums overflow", "views only read", "reserved names", "texts by case", "streams"}
+    ),
+    "postgresql": frozenset({"texts by case", "routines", "streams"}),
     "mysql": frozenset({"texts hold nul", "routines"}),
 }
 """What one does and another does not; a test that is about it says `needs`."""
