@@ -17,7 +17,8 @@ from tests.acceptance.test_recordings import RECORDED, counts, failures, replay
 from tests.postgres import sample_place
 
 ON_POSTGRESQL = (
-    "records-read", "records-write", "filters", "formats", "related", "batch", "openapi", "access", "gate",
+    "records-read", "records-write", "filters", "formats", "related", "batch", "schema", "routines", "openapi",
+    "access", "gate",
 )  # fmt: skip
 PLANNED = ("records-read", "filters", "formats", "related", "batch", "access", "gate", "records-read", "filters")
 """Reads come twice: the second time their plans are there."""
