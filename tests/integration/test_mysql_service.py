@@ -145,6 +145,9 @@ async def test_rows_without_a_key_and_with_keys_that_the_database_makes(db: Db) 
     assert len(str(made["id"])) == 36
     counted = await db.ask("POST", "_table/counted", {"resource": [{"label": "y"}]}, fields="number")
     assert counted == {"resource": [{"number": 1}]}
+    again = await db.ask("POST", "_table/counted", {"resource": [{"label": "y"}]}, fields="number")
+    assert again == {"resource": [{"number": 2}]}
+    assert await db.ask("POST", "_table/tag", {"resource": [{"id": 0, "label": "none"}]}) == {"resource": [{"id": 0}]}
 
 
 async def test_what_the_server_warns_of_is_not_logged(db: Db, caplog: pytest.LogCaptureFixture) -> None:

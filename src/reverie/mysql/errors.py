@@ -70,7 +70,7 @@ def is_lost(error: BaseException) -> bool:
         return error.__cause__ is not None and is_lost(error.__cause__)
     if isinstance(error, asyncmy.errors.Error):
         return (number := number_of(error)) is None or number in _LOST
-    return isinstance(error, BROKEN)
+    return isinstance(error, BROKEN) and not isinstance(error, TimeoutError)
 
 
 def translate(error: BaseException) -> DatabaseError:

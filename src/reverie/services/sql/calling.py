@@ -23,7 +23,8 @@ PLACES: Final[Mapping[str, str]] = {"_proc": "procedure_name", "_func": "functio
 """What stands for the name in paths and events."""
 _WORDS: Final = {"_proc": "Procedure", "_func": "Function"}
 _PATH: Final = re.compile(r"([^()]+)(?:\((.*)\))?", re.DOTALL)
-_ARGUMENT: Final = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)"|([^,'"][^,]*?|))\s*(,|$)""", re.DOTALL)
+_QUOTED: Final = re.compile(r"""\s*(?:'((?:[^']|'')*)'|"((?:[^"]|"")*)")\s*(?=,|\Z)""")
+_QUOTE: Final = re.compile(r"""\s*['"]""")
 _MOST_ARGUMENTS: Final = 1000
 
 Given = Sequence[JSON] | Mapping[str, JSON]
@@ -67,10 +68,11 @@ class Routines:
             raise BadRequest(f"{request.method} is not supported on routines: they are called by GET or POST.")
         if matched is None:
             raise BadRequest(f"The call cannot be read: write '{kind}/name' or '{kind}/name(value,value)'.")
-        name, inline = matched[1].strip(), matched[2]
+        name, inline = matched[1], matched[2]
         self._refuse_conditions(f"{kind}/{name}", request.method, context)
         payload = request.payload if isinstance(request.payload, dict) else {}
-        known = await self._read(kind, name)
+        # The database may take more for the same name than roles do, such as one with a blank at its end.
+        known = [one for one in await self._read(kind, name) if one.name.lower() == name.lower()]
         if not known:
             raise NotFound(f"{_WORDS[kind]} '{name}' does not exist in the database.")
         given = _given(payload.get("params"), inline, request.parameters)
@@ -179,24 +181,25 @@ def _from_path(text: str) -> list[JSON]:
     found: list[JSON] = []
     at = 0
     while len(found) < _MOST_ARGUMENTS:
-        matched = _ARGUMENT.match(text, at)
-        if matched is None:
-            raise BadRequest("The parameters in the path cannot be read: put texts with commas or quotes in quotes.")
-        single, double, bare, end = matched.groups()
-        if single is not None:
-            found.append(single.replace("''", "'"))
-        elif double is not None:
-            found.append(double.replace('""', '"'))
+        if _QUOTE.match(text, at):
+            matched = _QUOTED.match(text, at)
+            if matched is None:
+                raise BadRequest("A quote in the path does not end, or more follows it; inside, a quote is doubled.")
+            single, double = matched.groups()
+            found.append(single.replace("''", "'") if single is not None else double.replace('""', '"'))
+            end = matched.end()
         else:
-            found.append(bare or None)
-        at = matched.end()
-        if not end:
+            end = text.find(",", at)
+            end = len(text) if end < 0 else end
+            found.append(text[at:end].strip() or None)
+        if end == len(text):
             return found
+        at = end + 1
     raise BadRequest(f"Too many parameters: at most {_MOST_ARGUMENTS}.")
 
 
 def _fitting(known: Sequence[Routine], given: Given) -> Routine:
-    """Of several with one name, the one that takes what is given, and the least besides."""
+    """Of several with one name in any case, the one that takes what is given, and the least besides."""
 
     def misfit(routine: Routine) -> tuple[int, int]:
         taken = routine.taken

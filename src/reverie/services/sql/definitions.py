@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from reverie.errors import BadRequest, NotSupported
 from reverie.model import JSON, is_true
+from reverie.services.sql.catalogue import Column
 from reverie.services.sql.values import to_text
 
 _RAW = re.compile(r"[a-z][a-z0-9_]{0,40}(?: [a-z]{1,20})?\s?\(\s?\d{1,6}\s?(?:,\s?\d{1,6}\s?)?\)", re.IGNORECASE)
@@ -82,6 +84,64 @@ def add_column(spelling: Spelling, table: str, field: Mapping[str, JSON]) -> lis
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A column as it shall be.
+
+    Attributes:
+        type: as the database spells it; None leaves it.
+        allow_null: None leaves it.
+        default: a literal or an expression; None leaves it.
+    """
+
+    type: str | None = None
+    allow_null: bool | None = None
+    default: str | None = None
+
+
+CHANGEABLE: Final = frozenset({
+    "type", "db_type", "length", "precision", "scale", "fixed_length", "supports_multibyte", "allow_null", "default",
+})  # fmt: skip
+"""Properties of a column that a change may be about."""
+_OF_TYPE: Final = CHANGEABLE - {"allow_null", "default"}
+
+
+def change_of(spelling: Spelling, column: Column, field: Mapping[str, JSON], changed: Collection[str]) -> Change:
+    """What has to become of *column* so that the properties in *changed* are as *field* gives them.
+
+    Raises:
+        BadRequest: a property does not make sense; says which.
+        NotSupported: a key that counts itself, a reference or a computed column would get another type.
+    """
+    name = column.real_name
+    spelled: str | None = None
+    if not _OF_TYPE.isdisjoint(changed):
+        if column.auto_increment or column.generated or column.ref_table:
+            raise NotSupported(f"Field '{name}' counts itself, refers or is computed: its type cannot be changed.")
+        spelled = _spelled(spelling, *_typed(column, field, changed))
+    return Change(
+        type=spelled,
+        allow_null=is_true(field["allow_null"]) if "allow_null" in changed else None,
+        default=literal(spelling, name, field["default"]) if "default" in changed else None,
+    )
+
+
+def _typed(column: Column, field: Mapping[str, JSON], changed: Collection[str]) -> tuple[dict[str, JSON], str]:
+    """The properties of the new type, and its name. What is not given stays, as long as the type does."""
+    given = {key: field[key] for key in _OF_TYPE if field.get(key) not in (None, "", [])}
+    found: dict[str, JSON] = {"name": column.real_name}
+    kind = str(
+        given.get("type") if "type" in changed else given.get("db_type") if "db_type" in changed else column.type
+    )
+    if kind.strip().lower() == column.type:
+        found |= {"fixed_length": column.fixed_length, "supports_multibyte": column.supports_multibyte}
+        found["scale"] = column.scale
+        if not {"length", "precision"} & set(changed):
+            found |= {"length": column.length, "precision": column.precision}
+        given = {key: value for key, value in given.items() if key in changed}
+    return {**found, **given}, kind.strip().lower()
+
+
 def _name(field: Mapping[str, JSON]) -> str:
     name = field.get("name")
     if not isinstance(name, str) or not name.strip() or "\0" in name:
@@ -123,7 +183,7 @@ def _definition(spelling: Spelling, field: Mapping[str, JSON], *, alone: bool) -
     if default is None and kind in ("timestamp_on_create", "timestamp_on_update"):
         words.append("DEFAULT CURRENT_TIMESTAMP")
     elif default is not None:
-        words.append(f"DEFAULT {_literal(spelling, name, default)}")
+        words.append(f"DEFAULT {literal(spelling, name, default)}")
     return " ".join(words)
 
 
@@ -158,7 +218,8 @@ def _whole(field: Mapping[str, JSON], key: str, value: JSON) -> int:
     return value
 
 
-def _literal(spelling: Spelling, name: str, default: JSON) -> str:
+def literal(spelling: Spelling, name: str, default: JSON) -> str:
+    """A default as SQL; *name* is that of its field. Raises BadRequest."""
     if isinstance(default, dict):
         expression = str(default.get("expression", "")).strip().upper().removesuffix("()")
         if expression not in _EXPRESSIONS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from sqlalchemy.engine import Dialect as SqlAlchemyDialect
@@ -69,6 +69,12 @@ class Dialect(Protocol):
 
     def add_column(self, table: str, field: Mapping[str, JSON]) -> list[str]:
         """Statements that add a column; raises like `create_table`."""
+        ...
+
+    def change_column(
+        self, table: str, column: Column, field: Mapping[str, JSON], changed: Collection[str]
+    ) -> list[str]:
+        """Statements after which the properties in *changed* are as *field* gives them; raises like `create_table`."""
         ...
 
     def drop_column(self, table: Table, column: str) -> list[str]:

@@ -105,7 +105,7 @@ class SqlService:
                 return quick
         kind, _, path = request.resource.strip("/").partition("/")
         if not kind:
-            return self._root(request, await self.access_list())
+            return await self._root(request)
         if kind not in self._kinds:
             raise NotFound(f"Resource '{kind}' not found for service '{self.name}'.")
         if self._routines and kind in KINDS:
@@ -124,11 +124,11 @@ class SqlService:
 
     # -- lists
 
-    def _root(self, request: Request, components: Sequence[str]) -> Response:
+    async def _root(self, request: Request) -> Response:
         if request.method != "GET":
             raise _no_handler(request)
         if is_true(request.parameters.get("as_access_list")):
-            return Response(content={"resource": list(components)})
+            return Response(content={"resource": list(await self.access_list())})
         entries: list[JSON] = [{"name": name, "label": label} for name, label in self._kinds.items()]
         return Response(content={"resource": _shown(entries, request.parameters)})
 

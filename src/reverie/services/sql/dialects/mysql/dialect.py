@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 from sqlalchemy.dialects.mysql import asyncmy as sqlalchemy_asyncmy
 from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 
 from reverie.database import Connection, Database, Value
+from reverie.errors import NotSupported
 from reverie.model import JSON, is_true
 from reverie.mysql.database import MysqlDatabase
 from reverie.services.sql.catalogue import Catalogue, Column, Table
-from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
+from reverie.services.sql.definitions import Spelling, add_column, change_of, create_table, literal, quoted
 from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.mysql.catalogue import read_catalogue, read_version
 from reverie.services.sql.dialects.mysql.routines import MysqlRoutines
@@ -82,6 +83,22 @@ class MysqlDialect:
     def add_column(self, table: str, field: Mapping[str, JSON]) -> list[str]:
         return _sent(add_column(SPELLING, table, field))
 
+    def change_column(
+        self, table: str, column: Column, field: Mapping[str, JSON], changed: Collection[str]
+    ) -> list[str]:
+        change, name = change_of(SPELLING, column, field, changed), quoted(column.real_name)
+        where = f"ALTER TABLE {quoted(table)}"
+        if change.type is None and change.allow_null is None:
+            return _sent([f"{where} ALTER COLUMN {name} SET DEFAULT {change.default}"])
+        if column.auto_increment or column.generated:
+            raise NotSupported(f"Field '{column.real_name}' counts itself or is computed: it cannot be changed.")
+        # A column is defined anew: what is not said again is gone.
+        allow_null = column.allow_null if change.allow_null is None else change.allow_null
+        default = change.default or _default_of(column)
+        words = [change.type or column.db_type, "NULL" if allow_null else "NOT NULL"]
+        words += [f"DEFAULT {default}"] if default else []
+        return _sent([f"{where} MODIFY COLUMN {name} {' '.join(words)}"])
+
     def drop_column(self, table: Table, column: str) -> list[str]:
         own = [key.name for key in table.foreign_keys if key.columns == (column,)]
         keys = "".join(f"DROP FOREIGN KEY {quoted(name)}, " for name in own)
@@ -94,6 +111,13 @@ class MysqlDialect:
 def _sent(statements: Sequence[str]) -> list[str]:
     """As the driver takes them: it puts values where a percent sign stands alone."""
     return [statement.replace("%", "%%") for statement in statements]
+
+
+def _default_of(column: Column) -> str | None:
+    """As it is in the catalogue, in the words of a definition."""
+    if isinstance(column.default, dict):
+        return str(column.default["expression"])
+    return None if column.default is None else literal(SPELLING, column.real_name, column.default)
 
 
 # -- stored values → JSON

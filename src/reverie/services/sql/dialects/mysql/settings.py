@@ -53,8 +53,9 @@ CONFIG_FIELDS: Final[tuple[Mapping[str, JSON], ...]] = (
 _LONGEST: Final = 3600
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+:/-]{1,64}")
 
-# Identifiers stand in double quotes, as our definitions write them. A value that does not fit is an error, not a guess.
-_MODE: Final = "ANSI_QUOTES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
+# Identifiers stand in double quotes, as our definitions write them. A value that does not fit is an error, not a guess,
+# and 0 is a key like others.
+_MODE: Final = "ANSI_QUOTES,STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 
 
 def address_of(record: ServiceRecord) -> Address:

@@ -56,8 +56,9 @@ async def _insert(connection: Connection, statements: Statements, shape: Insert,
     known = dict(given)
     if shape.counted is not None and known.get(shape.counted) is None:
         known[shape.counted] = cast("MysqlConnection", connection).last_id
-    if shape.key and all(known.get(name) is not None for name in shape.key):
-        where, wanted = _equal({name: known[name] for name in shape.key})
+    key = shape.key or ((shape.counted,) if shape.counted else ())
+    if key and all(known.get(name) is not None for name in key):
+        where, wanted = _equal({name: known[name] for name in key})
     else:
         # Nothing names the row but what was put into it; another that holds the same will do as well.
         where, wanted = _equal(given)
