@@ -116,6 +116,20 @@ class Database(Protocol):
     async def close(self) -> None: ...
 
 
+@runtime_checkable
+class ReadsNow(Protocol):
+    """A `Database` that answers short reads here and now, without an event loop's turn."""
+
+    def fetch_now(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Rows of a look-up by key or a short page.
+
+        Raises:
+            TooSlow: it held the event loop for too long, or it is not the thread for it; `Database.read` may be tried.
+            DatabaseError
+        """
+        ...
+
+
 MOST_STREAMS: Final = 4
 """Streams of one database at a time: each holds a connection for as long as its client takes."""
 STREAM_WITHIN: Final = 600.0

@@ -104,10 +104,22 @@ class Dispatcher:
     ) -> Context:
         """The surroundings of a call, with the way back in for scripts."""
 
+        # It knows what it needs of the context and not the context itself: a circle for each call would leave what
+        # calls leave behind to the collector of garbage.
         async def call(request: Request) -> Response:
-            return await self._nested(request, context)
+            inner = self.context(
+                caller,
+                requestor=Requestor.SCRIPT,
+                depth=depth + 1,
+                hops=hops,
+                request_id=request_id,
+                job_id=job_id,
+                trace=trace,
+                holds=holds,
+            )
+            return await self._nested(request, inner)
 
-        context = Context(
+        return Context(
             caller=caller,
             call=call,
             requestor=requestor,
@@ -120,25 +132,14 @@ class Dispatcher:
             streams=streams,
             note=note,
         )
-        return context
 
-    async def _nested(self, request: Request, outer: Context) -> Response:
+    async def _nested(self, request: Request, context: Context) -> Response:
         """A call that a script makes: its failure is an answer."""
         try:
-            if outer.depth >= MAX_DEPTH:
+            if context.depth > MAX_DEPTH:
                 raise LoopDetected(f"calls nest more than {MAX_DEPTH} deep: a script may be calling itself")
-            must_hold(outer)
-            self._auth.check(outer.caller, request, Requestor.SCRIPT)
-            context = self.context(
-                outer.caller,
-                requestor=Requestor.SCRIPT,
-                depth=outer.depth + 1,
-                hops=outer.hops,
-                request_id=outer.request_id,
-                job_id=outer.job_id,
-                trace=outer.trace,
-                holds=outer.holds,
-            )
+            must_hold(context)
+            self._auth.check(context.caller, request, Requestor.SCRIPT)
             return await self.dispatch(request, context)
         except ReverieError as error:
             return error.response()

@@ -186,6 +186,8 @@ class SqliteDatabase:
 
     def fetch_now(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         """A look-up by key or a short page, on the event loop. Raises TooSlow beyond the budget."""
+        if threading.get_ident() != self._owner:
+            raise TooSlow("another thread has connections of its own")
         self._quick_until = time.monotonic() + QUICK_BUDGET
         return self._reader.fetch_now(sql, values)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -16,6 +16,9 @@ from reverie.events.runs import ScriptRuns
 from reverie.model import JSON, Context, Request, Response, Script
 from reverie.store.memory import Memory
 from reverie.store.records import EventScriptRecord
+
+MOST_BARE: Final = 4096
+"""Lists of moments of which it is remembered that no script hangs on them."""
 
 log = structlog.get_logger()
 
@@ -60,11 +63,18 @@ class Hooks:
         self._memory = memory
         self._runs = runs
         self._keeper = keeper
+        self._active: Mapping[str, EventScriptRecord] = {}
+        self._bare: set[tuple[str, ...]] = set()
 
     async def find(self, moments: Sequence[Moment]) -> list[Hook]:
         """The moments that have active scripts; most requests have none."""
         active = await self._memory.active_scripts()
         if not active:
+            return []
+        if active is not self._active:
+            self._active, self._bare = active, set()
+        names = tuple([moment.name for moment in moments])
+        if names in self._bare:
             return []
         hooks = []
         for moment in moments:
@@ -78,6 +88,8 @@ class Hooks:
             )
             if hook.pre_process or hook.post_process or hook.final or hook.queued:
                 hooks.append(hook)
+        if not hooks and len(self._bare) < MOST_BARE:
+            self._bare.add(names)
         return hooks
 
     async def before(

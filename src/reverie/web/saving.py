@@ -2,7 +2,8 @@
 
 An ETag is a hash over the very bytes that this caller would get, made after access was decided and the answer was: it
 saves the way, not the work, and nobody learns from it what he may not see. Answers are private: no cache between may
-keep them, and the client's own asks each time.
+keep them, and the client's own asks each time. `Vary` is not needed for that: whatever a client kept is compared with
+the very bytes that it would get now.
 
 Compression beside a secret can tell the secret to who can make the client ask (BREACH): so answers of `system` and
 `user`, which hold keys and tokens, are never compressed, nor is any answer to HTTP Basic, which browsers send for
@@ -30,10 +31,8 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _SECRET: Final = frozenset({"system", "user"})
 _KINDS: Final = (b"application/json", b"application/xml", b"text/")
 _PRIVATE: Final = (b"cache-control", b"private, no-cache")
-_VARY: Final = (
-    b"vary",
-    b"Accept, Accept-Encoding, Authorization, X-DreamFactory-API-Key, X-DreamFactory-Session-Token",
-)
+_USUAL: Final = 3
+"""Headers of an answer whose service gave none."""
 _OWN: Final = frozenset({b"etag", b"cache-control", b"vary"})
 _NOT_WITH_304: Final = frozenset({b"content-length", b"content-type", b"content-disposition"})
 
@@ -43,10 +42,12 @@ def tagged(
 ) -> tuple[int, Headers, bytes]:
     """The answer to a GET with its ETag, or 304 when the client has it. One that says itself how it is kept stays."""
     # Without a length it is the head of a stream, whose body nobody made.
-    if status != 200 or service in _SECRET or head[-1][0] != b"content-length" or any(name in _OWN for name, _ in head):
+    if status != 200 or service in _SECRET or head[-1][0] != b"content-length":
+        return status, head, body
+    if len(head) > _USUAL and any(name in _OWN for name, _ in head):
         return status, head, body
     etag = b'W/"%s"' % hashlib.blake2b(body, digest_size=9).hexdigest().encode()
-    head += (b"etag", etag), _PRIVATE, _VARY
+    head += (b"etag", etag), _PRIVATE
     known = headers.get("if-none-match")
     if known is not None and _knows(known, etag):
         return 304, [pair for pair in head if pair[0] not in _NOT_WITH_304], b""
