@@ -162,7 +162,7 @@ class Served:
 
     type: str
     name: str
-    config: dict[str, JSON]
+    config: dict[str, JSON] = field(repr=False)
     shown: str
 
 

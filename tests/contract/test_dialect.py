@@ -64,13 +64,19 @@ async def test_a_record_is_read_by_its_id_with_json_types(db: Db) -> None:
         ("_table/nope", {}, 404),
         ("_Table/product", {}, 404),
         ("nope", {}, 404),
-        ("_proc", {}, 404),
     ],
 )
 async def test_a_read_that_makes_no_sense_is_a_clear_refusal(
     db: Db, resource: str, parameters: dict[str, JSON], status: int
 ) -> None:
     assert (await db.refused("GET", resource, None, parameters)).status == status
+
+
+async def test_a_database_without_routines_has_no_resources_for_them(db: Db) -> None:
+    if db.has("routines"):
+        assert items(await db.get("_proc", ids="nope")) == []
+    else:
+        assert {(await db.refused("GET", kind)).status for kind in ("_proc", "_func", "_func/abs(1)")} == {404}
 
 
 async def test_a_text_key_tells_capitals_apart_where_the_database_does(db: Db) -> None:

@@ -91,6 +91,9 @@ async def test_routines_are_listed_and_described(db: Db) -> None:
         ("add_tax", {}, {"params": [{"name": "pct", "value": 10}, {"name": "amount", "value": 200}]}, 220),
         ("add_tax(100,25)", {"returns": "string"}, None, "125.00"),
         ("add_tax(abc,25)", {}, None, 0),
+        ("add_tax", {}, {"params": [10**400, 25]}, 0),
+        ("add_tax", {}, {"params": [True, "nan"]}, 1),
+        ("add_tax(1e999,25)", {}, None, 0),
         ("add_tax(100)", {}, None, None),
         ("add_tax", {}, None, None),
     ],
@@ -208,6 +211,7 @@ async def test_odd_names_types_and_values_are_only_values(odd: Db) -> None:
         ("POST", "_func/add_tax", {"params": [{"name": "pct", "value": 1}, 2]}, 400),
         ("POST", "_func/add_tax", {"params": [{"name": 5}]}, 400),
         ("POST", "_func/half", {"params": ["%%"]}, 400),
+        ("GET", "_func/half(" + ",".join("x" * 1002) + ")", None, 400),
         ("POST", "_func/" + NAME, {"params": ["\ud800"]}, 400),
     ],
 )

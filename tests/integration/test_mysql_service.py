@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from reverie.database import Connection, DatabaseBusy, DatabaseError
 from reverie.errors import Unavailable
@@ -19,6 +25,7 @@ from tests.mysql_server import MysqlServer, mysql_server, sample_for_mysql, shar
 
 pytestmark = pytest.mark.anyio
 
+OLD = "2001-01-01 00:00:00"
 KINDS = """CREATE TABLE kinds (id INT AUTO_INCREMENT PRIMARY KEY, big BIGINT UNSIGNED, tiny TINYINT, small SMALLINT,
   bits BIT(10), y YEAR, f FLOAT, d DOUBLE, n DECIMAL(20,4), b VARBINARY(20), raw BLOB, t TIME(3), dt DATETIME(6),
   ts TIMESTAMP NULL, day DATE, e ENUM('calm','cross'), s SET('a','b'), j JSON, u UUID, yes TINYINT(1), c CHAR(5),
@@ -113,6 +120,22 @@ async def test_every_abstract_type_can_be_created(open_db: Opener) -> None:
     assert {"all 100% `odd`_by_ref", "all 100% `odd`_by_later"} <= relations
     assert (await db.refused("GET", "_schema/all 100% `odd`/_field/later")).status == 404
     assert await db.ask("DELETE", "_schema/all 100% `odd`") == {"success": True}
+
+
+async def test_a_timestamp_on_update_is_set_by_the_database(open_db: Opener) -> None:
+    db = open_db()
+    fields: list[JSON] = [
+        {"name": "id", "type": "id"}, {"name": "label", "type": "string"},
+        {"name": "made", "type": "timestamp_on_create"}, {"name": "changed", "type": "timestamp_on_update"},
+    ]  # fmt: skip
+    await db.ask("POST", "_schema", {"resource": [{"name": "stamped", "field": fields}]})
+    await db.ask("POST", "_table/stamped", {"resource": [{"label": "x", "made": OLD, "changed": OLD}]})
+
+    after = await db.ask("PATCH", "_table/stamped/1", {"label": "y"}, fields="made,changed")
+
+    assert isinstance(after, dict)
+    assert after["made"] == OLD
+    assert str(after["changed"]) > OLD
 
 
 async def test_a_role_cannot_change_what_another_field_names_but_it_does_not_see(open_db: Opener) -> None:
@@ -273,9 +296,48 @@ async def test_connections_that_were_ended_are_replaced_unseen(db: Db) -> None:
 
 @pytest.fixture(scope="module")
 def own_server() -> Iterator[MysqlServer]:
-    with mysql_server() as server:
-        server.ask(f"CREATE DATABASE s_own; USE s_own; {sample_for_mysql()}")
-        yield server
+    """A server that can be stopped, and that speaks TLS with a certificate that nobody knows."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for file, text in certificate().items():
+            (folder / file).write_bytes(text)
+        with mysql_server(f"--ssl-cert={folder / 'cert'}", f"--ssl-key={folder / 'key'}") as server:
+            server.ask(f"CREATE DATABASE s_own; USE s_own; {sample_for_mysql()}")
+            yield server
+
+
+def certificate() -> dict[str, bytes]:
+    """A key, and a certificate that it signed itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "db.example.com")])
+    now = datetime.now(tz=UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    return {"cert": made.sign(key, hashes.SHA256()).public_bytes(pem), "key": private}
+
+
+@pytest.mark.parametrize(("mode", "cipher"), [("disabled", False), ("required", True)])
+async def test_the_connection_is_encrypted_where_the_options_ask_for_it(
+    own_server: MysqlServer, open_db: Opener, mode: str, cipher: bool
+) -> None:
+    db = open_db(port=own_server.port, database="s_own", options={"ssl_mode": mode})
+
+    async def ask(connection: Connection) -> str:
+        return str((await connection.fetch("SHOW STATUS LIKE 'Ssl_cipher'"))[0][1])
+
+    assert bool(await db.database.read(ask)) == cipher
+    assert await db.get("_table/tag/1") == {"id": 1, "label": "organic"}
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(own_server: MysqlServer, open_db: Opener) -> None:
+    db = open_db(port=own_server.port, database="s_own", options={"ssl_mode": "verify_identity"})
+
+    refused = await db.refused("GET", "_table")
+
+    assert isinstance(refused, Unavailable)
+    assert "certificate" in refused.message
 
 
 async def test_a_server_that_goes_and_comes_back_is_used_again(own_server: MysqlServer, open_db: Opener) -> None:

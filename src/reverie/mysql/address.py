@@ -32,7 +32,10 @@ class Address:
     @classmethod
     def parse(cls, url: str) -> Address:
         """Read ``mysql://user:password@host:3306/database``. Raises ValueError with words for a person."""
-        parts = urlsplit(url.strip())
+        try:
+            parts = urlsplit(url.strip())
+        except ValueError:  # its text may hold the password
+            raise ValueError("expected mysql://user:password@host:3306/database") from None
         if parts.scheme not in ("mysql", "mariadb") or not parts.hostname:
             raise ValueError("expected mysql://user:password@host:3306/database")
         try:

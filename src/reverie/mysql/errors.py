@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Final, Literal
 
 import asyncmy.errors
@@ -84,8 +85,23 @@ def translate(error: BaseException) -> DatabaseError:
     if number in _KINDS:
         return Refusal(_KINDS[number], _detail(_KINDS[number], text), "overflow" if number == 1690 else text)
     if is_lost(error) or number in _BUSY:
-        return DatabaseBusy(text, cause=_CAUSES.get(number or 0, ""))
+        return DatabaseBusy(text, cause=_cause(error, number or 0))
     return DatabaseError(f"({number}) {text}")
+
+
+def is_final(error: BaseException) -> bool:
+    """Whether who asks again at once is turned away again: another user, database or certificate is needed."""
+    return number_of(error) in (1044, 1045, 1049, 1698, 1820) or _is_tls(error)
+
+
+def _is_tls(error: BaseException) -> bool:
+    return isinstance(error, ssl.SSLError) or isinstance(error.__cause__ or error.__context__, ssl.SSLError)
+
+
+def _cause(error: BaseException, number: int) -> str:
+    if _is_tls(error):
+        return "The connection could not be encrypted as ssl_mode asks: check the certificate of the database server."
+    return _CAUSES.get(number, "")
 
 
 def _detail(kind: Kind, text: str) -> str:

@@ -14,7 +14,7 @@ from asyncmy.cursors import Cursor
 
 from reverie.database import DatabaseBusy
 from reverie.mysql.address import Address
-from reverie.mysql.errors import BROKEN, is_lost, number_of, translate
+from reverie.mysql.errors import BROKEN, is_final, is_lost, translate
 
 CONNECT_WITHIN: Final = 5
 _FOUND_ROWS: Final = 2
@@ -138,8 +138,7 @@ class Pool:
                     return await connect(self.address, self._settings)
             except BROKEN as error:
                 pause = random.uniform(0.05, 0.2)
-                # Who is turned away at the door will be turned away again.
-                if not is_lost(error) or number_of(error) in (1044, 1045, 1049) or loop.time() + pause >= give_up:
+                if not is_lost(error) or is_final(error) or loop.time() + pause >= give_up:
                     raise translate(error) from error
             await asyncio.sleep(pause)
 

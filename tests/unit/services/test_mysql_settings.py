@@ -62,6 +62,8 @@ def test_the_connection_is_encrypted_as_the_options_say(mode: str, verified: ssl
         ({**PLACE, "options": "x"}, "options"),
         ({"url": "mysql://api:hidden@h:99999/d"}, "port"),
         ({"url": "postgresql://api:hidden@h/d"}, "mysql://"),
+        ({"url": "mysql://api:hidden\u2100@h/d"}, "mysql://"),
+        ({"url": "mysql://api:hidden@[h/d"}, "mysql://"),
         ({"url": "mysql://api:hidden@h"}, "database"),
         ({"url": "mysql://api:hidden@h/d?init_command=x"}, "init_command"),
     ],

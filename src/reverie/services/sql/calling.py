@@ -228,7 +228,10 @@ def _to_database(parameter: Parameter, value: JSON) -> Value:
     if value is None:
         return None
     if isinstance(value, list | dict):
-        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        try:
+            value = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        except RecursionError as error:
+            raise BadRequest(f"The parameter '{parameter.name}' is nested too deeply.") from error
     if isinstance(value, str):
         try:
             value.encode()
@@ -249,18 +252,16 @@ def _to_database(parameter: Parameter, value: JSON) -> Value:
 
 
 def _number(value: JSON) -> int | float:
-    """A number of that spelling, else 0; never one that is not finite."""
-    if isinstance(value, int):
-        return int(value)
+    """A number of that spelling, else 0; also for one that no database could hold."""
+    found: int | float
     try:
-        return int(str(value))
+        found = value if isinstance(value, int | float) else int(str(value))
     except ValueError:
-        pass
-    try:
-        found = float(str(value))
-    except ValueError:
-        return 0
-    return found if abs(found) < 1e300 else 0
+        try:
+            found = float(str(value))
+        except ValueError:
+            return 0
+    return +found if abs(found) < 10**300 else 0
 
 
 # -- what is answered

@@ -32,6 +32,7 @@ class Spelling:
         truth: how false and true are written.
         longest: bytes of a name, beyond which the database would cut it without a word; 0 for no such limit.
         escapes: a backslash in a text must be doubled.
+        touching: what sets a timestamp anew with each change of its row, after its default.
         constrains: a reference beside a column is not heeded; it must be a constraint of the table.
     """
 
@@ -46,6 +47,7 @@ class Spelling:
     longest: int = 0
     escapes: bool = False
     constrains: bool = False
+    touching: str = ""
 
 
 def quoted(identifier: str) -> str:
@@ -181,7 +183,7 @@ def _definition(spelling: Spelling, field: Mapping[str, JSON], *, alone: bool) -
         words.append(f"PRIMARY KEY{spelling.counting if is_true(field.get('auto_increment')) else ''}")
     default = field.get("default")
     if default is None and kind in ("timestamp_on_create", "timestamp_on_update"):
-        words.append("DEFAULT CURRENT_TIMESTAMP")
+        words.append("DEFAULT CURRENT_TIMESTAMP" + (spelling.touching if kind == "timestamp_on_update" else ""))
     elif default is not None:
         words.append(f"DEFAULT {literal(spelling, name, default)}")
     return " ".join(words)

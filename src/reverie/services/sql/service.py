@@ -61,7 +61,9 @@ class SqlService:
         self._database = database
         self._read_only = is_true(record.config.get("read_only"))
         book = dialect.routines
-        self._routines = Routines(database, book, service=self.name, read_only=self._read_only) if book else None
+        self._routines = (
+            None if book is None else Routines(database, book, service=self.name, read_only=self._read_only)
+        )
         self._kinds = RESOURCES | KINDS if self._routines else RESOURCES
         executor = Executor(database, dialect, keeps_plans=keeps_plans)
         extras = extras or BriefExtras()

@@ -40,6 +40,7 @@ SPELLING: Final = Spelling(
     national=("nvarchar", "nchar"),
     escapes=True,
     constrains=True,
+    touching=" ON UPDATE CURRENT_TIMESTAMP",
 )  # fmt: skip
 
 
