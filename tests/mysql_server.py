@@ -75,7 +75,9 @@ class MysqlServer:
         command = [
             self._server, "--no-defaults", f"--datadir={self.folder / 'data'}", f"--socket={self.folder / 's'}",
             f"--port={self.port}", "--bind-address=127.0.0.1", "--character-set-server=utf8mb4",
-            f"--pid-file={self.folder / 'pid'}", "--max-connections=200", *_FAST, *self._settings,
+            # A server that starts takes away what it finds of others in a shared folder of temporary tables.
+            f"--pid-file={self.folder / 'pid'}", f"--tmpdir={self.folder}",
+            "--max-connections=200", *_FAST, *self._settings,
         ]  # fmt: skip
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(

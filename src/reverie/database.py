@@ -7,9 +7,9 @@ connection.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Literal, Protocol, TypeAlias, TypeVar
+from typing import Final, Literal, Protocol, TypeAlias, TypeVar, runtime_checkable
 
 Value: TypeAlias = "bool | int | float | str | bytes | None"
 Row: TypeAlias = "tuple[Value, ...]"
@@ -33,7 +33,7 @@ class DatabaseBusy(DatabaseError):
 
 
 class TooSlow(DatabaseError):
-    """A read went over its budget on the event loop; it may be tried again in a thread."""
+    """A read went over its budget: on the event loop, where it is tried again in a thread, or the one it was given."""
 
 
 class Refusal(DatabaseError):
@@ -90,15 +90,19 @@ class Database(Protocol):
 
     dialect: str
 
-    async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
+    async def read(
+        self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True, within: float | None = None
+    ) -> T:
         """Run a unit that only reads.
 
         Args:
             quick: expected to take well under a millisecond. SQLite tries it on the event loop within a budget, and
                 again in a thread when it went over; so it may run twice.
+            within: seconds for its statements; None: as long as the database is set to.
 
         Raises:
             DatabaseError, DatabaseBusy
+            TooSlow: it took longer than *within*, and was ended.
         """
         ...
 
@@ -117,3 +121,39 @@ class Database(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class ReadsNow(Protocol):
+    """A `Database` that answers short reads here and now, without an event loop's turn."""
+
+    def fetch_now(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
+        """Rows of a look-up by key or a short page.
+
+        Raises:
+            TooSlow: it held the event loop for too long, or it is not the thread for it; `Database.read` may be tried.
+            DatabaseError
+        """
+        ...
+
+
+MOST_STREAMS: Final = 4
+"""Streams of one database at a time: each holds a connection for as long as its client takes."""
+STREAM_WITHIN: Final = 600.0
+"""Seconds after which a stream is ended: what it reads stays as it was for so long."""
+
+
+@runtime_checkable
+class Streams(Protocol):
+    """A `Database` that can give the rows of a statement in parts."""
+
+    def stream(self, sql: str, values: Sequence[Value] = (), *, size: int) -> AsyncGenerator[list[Row], None]:
+        """Rows of one read, as they all were at its beginning, *size* at a time; never an empty part.
+
+        The next part is read when it is asked for. Whoever takes it closes it.
+
+        Raises:
+            DatabaseBusy: nobody is there, or `MOST_STREAMS` are open.
+            DatabaseError: the statement failed, at the first part or at a later one.
+        """
+        ...

@@ -5,7 +5,9 @@ Every call passes here: a client's, a script's (through `Context.call`, never ov
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from reverie.auth.gate import Auth
@@ -36,6 +38,23 @@ class Specs(Protocol):
         ...
 
 
+class Timing:
+    """What parts of one answer took, as the header ``Server-Timing`` tells it; made when the call was let in."""
+
+    def __init__(self, began: float) -> None:
+        self._began = began
+        self._parts = {"gate": time.perf_counter() - began}
+
+    def note(self, part: str, seconds: float) -> None:
+        self._parts[part] = self._parts.get(part, 0.0) + seconds
+
+    def told(self, response: Response) -> Response:
+        """The answer with the header; of one that streams, until it began to."""
+        self._parts["total"] = time.perf_counter() - self._began
+        text = ", ".join(f"{part};dur={seconds * 1000:.2f}" for part, seconds in self._parts.items())
+        return replace(response, headers={**response.headers, "Server-Timing": text})
+
+
 class Dispatcher:
     def __init__(
         self, auth: Auth, services: Services, hooks: Hooks, promises: Promises | None = None, specs: Specs | None = None
@@ -53,15 +72,21 @@ class Dispatcher:
             ReverieError: refused at the gate (no event fires then), or the service's own error where no script hangs
                 on it.
         """
+        began = time.perf_counter()
         caller = await self._auth.identify(request)
         self._auth.check(caller, request, Requestor.API)
         trace = read_trace(request.headers.get(HEADER))
-        context = self.context(caller, request_id=request_id, trace=trace)
+        # How long things took can tell whether hidden records are there, so only those learn it who see them anyway.
+        timing = Timing(began) if caller.is_admin else None
+        context = self.context(
+            caller, request_id=request_id, trace=trace, streams=True, note=timing.note if timing else None
+        )
         if "prefer" in request.headers and self._promises is not None:
             promise = await self._promises.instead(request, context)
             if promise is not None:
                 return promise
-        return await self.dispatch(request, context)
+        response = await self.dispatch(request, context)
+        return response if timing is None else timing.told(response)
 
     def context(
         self,
@@ -75,13 +100,28 @@ class Dispatcher:
         trace: str = "",
         holds: Callable[[], bool] | None = None,
         rehearse: Callable[[Request], Response | None] | None = None,
+        streams: bool = False,
+        note: Callable[[str, float], None] | None = None,
     ) -> Context:
         """The surroundings of a call, with the way back in for scripts."""
 
+        # It knows what it needs of the context and not the context itself: a circle for each call would leave what
+        # calls leave behind to the collector of garbage.
         async def call(request: Request) -> Response:
-            return await self._nested(request, context)
+            inner = self.context(
+                caller,
+                requestor=Requestor.SCRIPT,
+                depth=depth + 1,
+                hops=hops,
+                request_id=request_id,
+                job_id=job_id,
+                trace=trace,
+                holds=holds,
+                rehearse=rehearse,
+            )
+            return await self._nested(request, inner)
 
-        context = Context(
+        return Context(
             caller=caller,
             call=call,
             requestor=requestor,
@@ -92,31 +132,21 @@ class Dispatcher:
             trace=trace,
             holds=holds,
             rehearse=rehearse,
+            streams=streams,
+            note=note,
         )
-        return context
 
-    async def _nested(self, request: Request, outer: Context) -> Response:
+    async def _nested(self, request: Request, context: Context) -> Response:
         """A call that a script makes: its failure is an answer."""
         try:
-            if outer.depth >= MAX_DEPTH:
+            if context.depth > MAX_DEPTH:
                 raise LoopDetected(f"calls nest more than {MAX_DEPTH} deep: a script may be calling itself")
-            must_hold(outer)
-            self._auth.check(outer.caller, request, Requestor.SCRIPT)
-            if outer.rehearse is not None:
+            must_hold(context)
+            self._auth.check(context.caller, request, Requestor.SCRIPT)
+            if context.rehearse is not None:
                 await self._services.find(request.service)
-                if (instead := outer.rehearse(request)) is not None:
+                if (instead := context.rehearse(request)) is not None:
                     return instead
-            context = self.context(
-                outer.caller,
-                requestor=Requestor.SCRIPT,
-                depth=outer.depth + 1,
-                hops=outer.hops,
-                request_id=outer.request_id,
-                job_id=outer.job_id,
-                trace=outer.trace,
-                holds=outer.holds,
-                rehearse=outer.rehearse,
-            )
             return await self.dispatch(request, context)
         except ReverieError as error:
             return error.response()
@@ -130,14 +160,24 @@ class Dispatcher:
         return await self._through(service, hooks, request, context)
 
     async def _through(self, service: Service, hooks: list[Hook], request: Request, context: Context) -> Response:
+        if context.streams and any(hook.sees_answer for hook in hooks):
+            context = replace(context, streams=False)
+        began = time.perf_counter()
+        handled = 0.0
         try:
             request, response = await self._hooks.before(hooks, request, context)
             if response is None:
-                response = await self._handle(service, request, context)
+                before = time.perf_counter()
+                try:
+                    response = await self._handle(service, request, context)
+                finally:
+                    handled = time.perf_counter() - before
         except ReverieError as error:
             response = error.response()
         response = await self._hooks.after(hooks, request, response, context)
         await self._hooks.finally_(hooks, request, response, context)
+        if context.note is not None:
+            context.note("scripts", time.perf_counter() - began - handled)
         return response
 
     async def _handle(self, service: Service, request: Request, context: Context) -> Response:

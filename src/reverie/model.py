@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 from typing import Final, TypeAlias
@@ -125,6 +125,21 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A list of records that comes in parts, so that nobody holds it whole.
+
+    Attributes:
+        first: the first part; no part is empty.
+        rest: the others; raises when the list cannot be finished. Whoever takes the answer closes it.
+        meta: what stands beside the list.
+    """
+
+    first: Sequence[Mapping[str, JSON]]
+    rest: AsyncGenerator[Sequence[Mapping[str, JSON]], None]
+    meta: Mapping[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
     """The answer to a Request.
 
@@ -133,6 +148,7 @@ class Response:
         content_type: None means the negotiated format; with a text `content`, the text goes out as it is.
         headers: extra headers; names as the client shall see them.
         encoded: the JSON bytes of `content` where the service has them at hand; a change of content drops them.
+        parts: a list in place of `content`; only where the context streams.
     """
 
     status: int = 200
@@ -140,6 +156,7 @@ class Response:
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     encoded: bytes | None = None
+    parts: Parts | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,6 +174,8 @@ class Context:
         holds: whether the worker that runs the job on whose behalf the call is made may still act for it; None: no job.
         rehearse: of a run that must change nothing: what a call that might change something is answered in place of
             being made; None for one that may be made. Itself None where everything is done.
+        streams: the answer may come in `Response.parts`: nobody on the way needs to see it whole.
+        note: is told how many seconds a part of the answer took, such as ``database``; None: nobody wants to know.
     """
 
     caller: Caller
@@ -170,6 +189,8 @@ class Context:
     trace: str = ""
     holds: Callable[[], bool] | None = None
     rehearse: Callable[[Request], Response | None] | None = None
+    streams: bool = False
+    note: Callable[[str, float], None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -65,6 +65,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "store.deaf": "nothing is heard of what other processes change; it is looked for instead, and heard of soon again",
     "store.pooler_found": "a pooler stands before PostgreSQL that the address does not mention",
     "clock.jumped": "the host's clock went backwards; leases are kept for a while",
+    "sql.function_unreadable": "a field's database function cannot be read; the field is null, and cannot be written",
     "sql.validation_unreadable": "what is kept about a field's values cannot be read; the field cannot be written",
     "service.undescribed": "a service could not say what it can do; documents leave it out",
     "script.output": "what a script printed",

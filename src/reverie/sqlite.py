@@ -16,7 +16,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any, TypeVar, cast
 
 from reverie.database import Connection, DatabaseBusy, DatabaseError, Refusal, Row, TooSlow, Value
+from reverie.row_stream import RowStreams
 
 T = TypeVar("T")
 
@@ -40,6 +41,7 @@ BUSY_FOR = 5.0
 MOST_UNITS = 64
 """Units of work that share one commit."""
 
+_CAUGHT: tuple[type[Exception], ...] = (driver.Error, OverflowError, UnicodeEncodeError)
 _REFUSALS = (
     (re.compile(r"UNIQUE constraint failed: (.*)"), "unique"),
     (re.compile(r"PRIMARY KEY constraint failed: ?(.*)"), "unique"),
@@ -76,6 +78,10 @@ def step(work: Awaitable[T]) -> T:
 
 
 def _translate(error: Exception) -> DatabaseError:
+    if isinstance(error, OverflowError | UnicodeEncodeError):
+        # A value that SQLite cannot hold: an integer beyond 64 bits, or half a surrogate pair.
+        what = "an integer is too large" if isinstance(error, OverflowError) else "a text is not valid Unicode"
+        return Refusal("type", "", what, by_value=True)
     text = str(error)
     for pattern, kind in _REFUSALS:
         if found := pattern.search(text):
@@ -85,12 +91,6 @@ def _translate(error: Exception) -> DatabaseError:
     if "database is locked" in text or "database is busy" in text:
         return DatabaseBusy(text)
     return DatabaseError(text)
-
-
-def _unbindable(error: Exception) -> Refusal:
-    """A value that SQLite cannot hold: an integer beyond 64 bits, or half a surrogate pair."""
-    what = "an integer is too large" if isinstance(error, OverflowError) else "a text is not valid Unicode"
-    return Refusal("type", "", what, by_value=True)
 
 
 class SqliteConnection:
@@ -105,10 +105,8 @@ class SqliteConnection:
         try:
             cursor = self.raw.execute(sql, values)
             rows: list[Row] = cursor.fetchall()
-        except driver.Error as error:
+        except _CAUGHT as error:
             raise _translate(error) from error
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise _unbindable(error) from error
         self._described = cursor.description or ()
         return rows
 
@@ -118,18 +116,14 @@ class SqliteConnection:
     async def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
         try:
             return cast("int", self.raw.execute(sql, values).rowcount)
-        except driver.Error as error:
+        except _CAUGHT as error:
             raise _translate(error) from error
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise _unbindable(error) from error
 
     async def execute_many(self, sql: str, values: Sequence[Sequence[Value]]) -> None:
         try:
             self.raw.executemany(sql, values)
-        except driver.Error as error:
+        except _CAUGHT as error:
             raise _translate(error) from error
-        except (OverflowError, UnicodeEncodeError) as error:
-            raise _unbindable(error) from error
 
     def columns(self) -> Sequence[str]:
         return [column[0] for column in self._described]
@@ -185,33 +179,48 @@ class SqliteDatabase:
         self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
+        self._streams = RowStreams(lambda: self._open(writes=False), _CAUGHT, _translate, path.name)
         self._closed = False
 
     # -- reading
 
     def fetch_now(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         """A look-up by key or a short page, on the event loop. Raises TooSlow beyond the budget."""
+        if threading.get_ident() != self._owner:
+            raise TooSlow("another thread has connections of its own")
         self._quick_until = time.monotonic() + QUICK_BUDGET
         return self._reader.fetch_now(sql, values)
 
-    async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
+    async def read(
+        self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True, within: float | None = None
+    ) -> T:
         if threading.get_ident() != self._owner:
             # Another thread's loop, such as the one that renews leases: it has a connection of its own.
-            return self._read_in_thread(work)
+            return self._read_in_thread(work, within)
         if quick:
             self._quick_until = time.monotonic() + QUICK_BUDGET
             try:
                 return step(work(self._reader))
             except TooSlow:
                 pass
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_in_thread, work)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._read_in_thread, work, within)
 
-    def _read_in_thread(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    def _read_in_thread(self, work: Callable[[Connection], Awaitable[T]], within: float | None) -> T:
         connection: SqliteConnection | None = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = SqliteConnection(self._open(writes=False))
             self._opened.append(connection.raw)
-        return step(work(connection))
+        if within is None:
+            return step(work(connection))
+        until = time.monotonic() + within
+        connection.raw.set_progress_handler(lambda: 1 if time.monotonic() > until else 0, 2000)
+        try:
+            return step(work(connection))
+        finally:
+            connection.raw.set_progress_handler(None, 0)
+
+    def stream(self, sql: str, values: Sequence[Value] = (), *, size: int) -> AsyncGenerator[list[Row], None]:
+        return self._streams.stream(sql, values, size)
 
     def changes(self) -> int:
         self._quick_until = time.monotonic() + QUICK_BUDGET
@@ -290,9 +299,29 @@ class SqliteDatabase:
                 break
             units.append(unit)
             self._perform(connection, unit)
-        if connection.raw.in_transaction:
-            connection.raw.execute("COMMIT")
+        try:
+            if connection.raw.in_transaction:
+                connection.raw.execute("COMMIT")
+        except driver.IntegrityError:
+            connection.raw.execute("ROLLBACK")
+            if len(units) == 1:
+                raise
+            self._commit_apart(connection, units)
         return stop
+
+    def _commit_apart(self, connection: SqliteConnection, units: list[_Unit]) -> None:
+        """A constraint that is checked at the end, as of a deferred reference, refused the commit: whose was it?"""
+        for unit in units:
+            if unit.error is not None or not unit.done.running():
+                continue
+            try:
+                self._begin(connection)
+                unit.result = step(self._in_savepoint(connection, unit.work))
+                connection.raw.execute("COMMIT")
+            except Exception as error:  # noqa: BLE001, RUF100 - a unit's failure is its caller's, not the batch's
+                unit.error = error if not isinstance(error, driver.Error) else _translate(error)
+                if connection.raw.in_transaction:
+                    connection.raw.execute("ROLLBACK")
 
     def _perform(self, connection: SqliteConnection, unit: _Unit) -> None:
         if not unit.done.set_running_or_notify_cancel():
@@ -362,6 +391,7 @@ class SqliteDatabase:
         if self._closed:
             return
         self._closed = True
+        self._streams.close()
         if self._writer is not None:
             self._units.put(None)
             await asyncio.get_running_loop().run_in_executor(None, self._writer.join)

@@ -37,8 +37,10 @@ PLACES: dict[str, Callable[[], SamplePlace | MysqlPlace]] = {"postgresql": sampl
 """Databases of a server that hold the sample."""
 
 FEATURES: dict[str, frozenset[str]] = {
-    "sqlite": frozenset({"texts hold nul", "sums overflow", "views only read", "reserved names", "texts by case"}),
-    "postgresql": frozenset({"texts by case", "routines", "columns change"}),
+    "sqlite": frozenset(
+        {"texts hold nul", "sums overflow", "views only read", "reserved names", "texts by case", "streams"}
+    ),
+    "postgresql": frozenset({"texts by case", "routines", "columns change", "streams"}),
     "mysql": frozenset({"texts hold nul", "routines", "columns change"}),
 }
 """What one does and another does not; a test that is about it says `needs`."""
@@ -182,6 +184,11 @@ class Opener:
             self._settings = self._place.config
         else:
             fill(folder / "sample.db")
+
+    @property
+    def settings(self) -> Mapping[str, JSON]:
+        """What a service on this database is set to."""
+        return self._settings
 
     def __call__(self, **config: JSON) -> Db:
         self.made.append(Db(self.name, self.folder, self._settings, config))

@@ -80,7 +80,7 @@ async def test_a_table_is_created_described_widened_and_dropped(db: Db) -> None:
             {"name": "t", "field": [{"name": "a", "type": "text", "default": {"expression": "x"}}]},
             400,
         ),
-        ("POST", "_schema", {"name": "t", "field": [{"name": "a", "type": "text", "is_virtual": True}]}, 501),
+        ("POST", "_schema", {"name": "t", "field": [{"name": "a", "type": "text", "is_virtual": True}]}, 400),
         ("POST", "_schema/nope", {"field": [{"name": "id", "type": "id"}]}, 404),
         ("PUT", "_schema/nope", {"label": "x"}, 404),
         ("PATCH", "_schema/tag", {"alias": "product"}, 409),

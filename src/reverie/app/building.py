@@ -180,7 +180,12 @@ def _wire(
         memory,
         {
             name: lambda record, dialect=dialect: SqlService(
-                record, dialect, dialect.open(record), StoredExtras(memory, record.id)
+                record,
+                dialect,
+                dialect.open(record),
+                StoredExtras(memory, record.id),
+                memory.role,
+                keeps_plans=settings.sql_plans == "kept",
             )
             for name, dialect in dialects.items()
         }

@@ -18,6 +18,7 @@ from reverie.model import JSON
 from reverie.scripting.engine import Engine
 from reverie.scripting.walls import Rules
 from reverie.services.sql.dialect import Dialect
+from reverie.services.sql.limits import CONFIG_FIELD as LIMITS
 from reverie.services.system.service_type import ConfigField, ServiceType
 from reverie.store.store import Store
 
@@ -74,7 +75,7 @@ def sql_type(dialect: Dialect) -> ServiceType:
         ),
         description="Database service: its tables and their records as a REST API.",
         group="Database",
-        config_fields=[_config_field(one) for one in dialect.config_fields],
+        config_fields=[_config_field(one) for one in (*dialect.config_fields, LIMITS)],
     )
 
 

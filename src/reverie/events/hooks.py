@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -17,6 +17,9 @@ from reverie.model import JSON, Context, Request, Response, Script
 from reverie.store.captures import Watch
 from reverie.store.memory import Memory
 from reverie.store.records import EventScriptRecord
+
+MOST_BARE: Final = 4096
+"""Lists of moments of which it is remembered that no script hangs on them."""
 
 log = structlog.get_logger()
 
@@ -38,6 +41,11 @@ class Hook:
     queued: EventScriptRecord | None
     watched: frozenset[str] = frozenset()
     """Stages without a script whose event somebody wants to see; ``""`` is the event itself."""
+
+    @property
+    def sees_answer(self) -> bool:
+        """Whether a script wants to see what was answered, whole."""
+        return any((self.post_process, self.final, self.queued))
 
 
 def script_of(record: EventScriptRecord) -> Script:
@@ -65,12 +73,19 @@ class Hooks:
         self._memory = memory
         self._runs = runs
         self._keeper = keeper
+        self._active: Mapping[str, EventScriptRecord] = {}
+        self._bare: set[tuple[str, ...]] = set()
 
     async def find(self, moments: Sequence[Moment]) -> list[Hook]:
         """The moments that have active scripts; most requests have none."""
         active = await self._memory.active_scripts()
         watched = await self._memory.watches()
         if not active and not watched:
+            return []
+        if active is not self._active:
+            self._active, self._bare = active, set()
+        names = tuple([moment.name for moment in moments])
+        if names in self._bare:
             return []
         hooks = []
         for moment in moments:
@@ -85,6 +100,8 @@ class Hooks:
             )
             if hook.pre_process or hook.post_process or hook.final or hook.queued or hook.watched:
                 hooks.append(hook)
+        if not hooks and len(self._bare) < MOST_BARE:
+            self._bare.add(names)
         return hooks
 
     async def before(

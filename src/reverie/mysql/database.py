@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
-from reverie.database import Connection, DatabaseBusy, DatabaseError
+from reverie.database import Connection, DatabaseBusy, DatabaseError, TooSlow
 from reverie.mysql.address import Address
 from reverie.mysql.connection import MysqlConnection
 from reverie.mysql.errors import CAUGHT, is_lost, translate
@@ -42,13 +42,21 @@ class MysqlDatabase:
         self._moves = itertools.count(1)
         self._closed = False
 
-    async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
+    async def read(
+        self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True, within: float | None = None
+    ) -> T:
         """As `Database.read`; every statement sees what was committed when it began."""
 
         async def reading(raw: Any) -> T:
-            return await work(MysqlConnection(raw))
+            async with asyncio.timeout(within):
+                return await work(MysqlConnection(raw))
 
-        return await self._run(reading, repeats=True)
+        try:
+            return await self._run(reading, repeats=True)
+        except DatabaseBusy as error:
+            if within and isinstance(error.__cause__, TimeoutError):
+                raise TooSlow("a statement took longer than it was given") from error
+            raise
 
     async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         async def writing(raw: Any) -> T:

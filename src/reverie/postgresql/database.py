@@ -14,13 +14,22 @@ import functools
 import random
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
-from reverie.database import Connection, DatabaseBusy, DatabaseError
+from reverie.database import (
+    MOST_STREAMS,
+    STREAM_WITHIN,
+    Connection,
+    DatabaseBusy,
+    DatabaseError,
+    Row,
+    TooSlow,
+    Value,
+)
 from reverie.postgresql.address import Address
 from reverie.postgresql.connection import PostgresqlConnection
-from reverie.postgresql.errors import CAUGHT, is_conflict, is_lost, shows_pooler, translate
+from reverie.postgresql.errors import CAUGHT, is_conflict, is_lost, shows_pooler, translate, was_ended
 from reverie.postgresql.listener import Listener
 from reverie.postgresql.pool import Pool, Prepare
 
@@ -83,25 +92,58 @@ class PostgresqlDatabase:
         self._starting = threading.Lock()
         self._listener = Listener(lambda: self.address)
         self._listening = False
+        self._streaming = 0
         self._moves = 0
         self._moved_at = time.monotonic()
         self._closed = False
 
     # -- units of work
 
-    async def read(self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True) -> T:
-        within = self._quick_within if quick else self._look_within
+    async def read(
+        self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True, within: float | None = None
+    ) -> T:
+        answer_within = self._quick_within if quick else self._look_within
 
         async def unit(pool: Pool) -> T:
             async def reading(raw: Any) -> T:
-                whole = raw.transaction(readonly=True) if pool.address.pooled else contextlib.nullcontext()
+                whole = raw.transaction(readonly=True) if pool.address.pooled or within else contextlib.nullcontext()
                 async with whole:
                     await self._set(raw)
+                    if within:
+                        await raw.execute(f"SET LOCAL statement_timeout = {max(1, int(within * 1000))}")
                     return await work(PostgresqlConnection(raw))
 
-            return await self._repeated(pool, reading, within)
+            return await self._repeated(pool, reading, answer_within)
 
-        return await self._at_home(unit)
+        try:
+            return await self._at_home(unit)
+        except DatabaseBusy as error:
+            if within and was_ended(error):
+                raise TooSlow("a statement took longer than it was given") from error
+            raise
+
+    async def stream(self, sql: str, values: Sequence[Value] = (), *, size: int) -> AsyncGenerator[list[Row], None]:
+        if self._streaming >= MOST_STREAMS:
+            raise DatabaseBusy("too many streams", cause="Too many long answers are on their way; try again.")
+        self._streaming += 1
+        give_up = time.monotonic() + STREAM_WITHIN
+        raw: Any = None
+        try:
+            # A connection of its own: slow clients must not hold those that the others wait for.
+            raw = await self._pool.apart()
+            async with raw.transaction(readonly=True):
+                await self._set(raw)
+                cursor = await raw.cursor(sql, *values)
+                while rows := await cursor.fetch(size, timeout=self._look_within):
+                    yield [tuple(row) for row in rows]
+                    if self._closed or time.monotonic() > give_up:
+                        raise DatabaseBusy("the stream took too long, or the database was closed")
+        except CAUGHT as error:
+            raise translate(error) from error
+        finally:
+            self._streaming -= 1
+            if raw is not None:
+                raw.terminate()
 
     async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         return await self._at_home(lambda pool: self._write(pool, work))
@@ -177,11 +219,14 @@ class PostgresqlDatabase:
         fresh, conflicts = False, 0
         while True:
             left = give_up - time.monotonic()
+            connected = False
             try:
                 async with pool.connection(within=min(PATIENCE, left), fresh=fresh) as raw, asyncio.timeout(left):
+                    connected = True
                     return await work(raw)
             except DatabaseError as error:
-                if fresh or not is_lost(error):
+                # Who could not be reached for that long is not asked again.
+                if fresh or not connected or not is_lost(error):
                     raise
                 fresh = True
             except CAUGHT as error:

@@ -123,6 +123,10 @@ class Pool:
                     raise translate(error) from error
             await asyncio.sleep(pause)
 
+    async def apart(self) -> Any:
+        """A connection beside those that are given out, for who closes it; asyncpg's exceptions when there is none."""
+        return await connect(self.address, self._settings, self._prepare)
+
     def believe_in_pooler(self, why: Exception) -> None:
         """From now on, behave as behind one that gives each transaction another connection."""
         log.warning("store.pooler_found", cause=str(why), cure="add ?pooler=transaction to REVERIE_DATABASE_URL")

@@ -20,6 +20,7 @@ from reverie.model import JSON, Request, Response
 from reverie.sealing import Sealer
 from reverie.web.formats import as_json
 from reverie.web.job_answers import JobAnswers, job_of
+from reverie.web.long_lists import encode_parts
 from reverie.web.metrics import Requests
 from reverie.web.pages import pages
 from reverie.web.requests import (
@@ -34,6 +35,7 @@ from reverie.web.requests import (
     receive_body,
 )
 from reverie.web.responses import Headers, Wish, encode_response
+from reverie.web.saving import compressed, compressed_stream, may_compress, tagged
 from reverie.web.script_trace import is_trace, trace_answer
 from reverie.web.streams import Stream, send_stream
 
@@ -143,15 +145,21 @@ class Door:
             status, head, body, service, verb = await self._answer(scope, headers, receive, request_id)
         except ClientGone:
             return
+        if scope["method"] in ("GET", "HEAD") and isinstance(body, bytes):
+            status, head, body = tagged(status, head, body, headers, service)
+        if "accept-encoding" in headers and may_compress(headers, service):
+            body = await compressed(head, body) if isinstance(body, bytes) else compressed_stream(head, body)
         self._requests.note(service, verb, status, time.perf_counter() - began)
         head.append((b"x-request-id", request_id.encode()))
         await send({"type": "http.response.start", "status": status, "headers": head})
         if not isinstance(body, bytes):
-            body = await self._stream(body, scope, receive, send, request_id)
+            if not await self._streamed(body, scope, receive, send, request_id):
+                return  # the server ends the connection: an end of the body would say that it is whole
+            body = b""
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
-    async def _stream(self, stream: Stream, scope: Scope, receive: Receive, send: Send, request_id: str) -> bytes:
-        """Send what comes; the empty end of the body."""
+    async def _streamed(self, stream: Stream, scope: Scope, receive: Receive, send: Send, request_id: str) -> bool:
+        """Send what comes; whether all came."""
         try:
             if scope["method"] == "HEAD":
                 await stream.aclose()
@@ -159,7 +167,8 @@ class Door:
                 await send_stream(stream, receive, send)
         except Exception:
             log.exception("request.failed", request_id=request_id, method=scope["method"], path=scope["path"])
-        return b""
+            return False
+        return True
 
     async def _answer(
         self, scope: Scope, headers: dict[str, str], receive: Receive, request_id: str
@@ -181,7 +190,11 @@ class Door:
             if is_trace(request):
                 return *await trace_answer(self._platform, request, request_id, wish), service, verb
             answer = self._platform.answer if service else self._platform.index
-            return *encode_response(await answer(request, request_id), wish), service, verb
+            response = await answer(request, request_id)
+            if response.parts is not None:
+                bodiless = scope["method"] == "HEAD"
+                return *await encode_parts(response, response.parts, wish, bodiless=bodiless), service, verb
+            return *encode_response(response, wish), service, verb
         except UnknownVerb as error:
             body = as_json({"message": error.message})
             length = b"%d" % len(body)

@@ -6,13 +6,15 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, Protocol, TypeAlias
 from xml.sax.saxutils import escape
 
 import msgspec
 
 from reverie.model import JSON
+
+Records: TypeAlias = "Sequence[Mapping[str, JSON]]"
 
 ROOT: Final = "dfapi"
 WRAPPER: Final = "resource"
@@ -68,11 +70,79 @@ def as_csv(content: JSON) -> bytes:
     if not records:
         return b"\n\n"
     names = list(records[0])
+    return _csv_lines([names]) + _csv_lines([_cell(record.get(name)) for name in names] for record in records)
+
+
+def _csv_lines(rows: Iterable[Sequence[str]]) -> bytes:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows([_cell(record.get(name)) for name in names] for record in records)
+    csv.writer(text, lineterminator="\n").writerows(rows)
     return text.getvalue().encode("utf-8", "replace")
+
+
+# -- lists in parts: opening, each part, closing; together what the functions above make of the whole
+
+
+class Pieces(Protocol):
+    """One format of a list whose records come in parts."""
+
+    def opening(self, first: Records) -> bytes: ...
+    def part(self, records: Records, *, first: bool) -> bytes: ...
+    def closing(self, meta: Mapping[str, JSON]) -> bytes: ...
+
+
+class JsonPieces:
+    """Args:
+    wrapped: under ``resource``; a list with `meta` always is.
+    """
+
+    def __init__(self, *, wrapped: bool) -> None:
+        self._wrapped = wrapped
+
+    def opening(self, first: Records) -> bytes:
+        return b'{"%s":[' % WRAPPER.encode() if self._wrapped else b"["
+
+    def part(self, records: Records, *, first: bool) -> bytes:
+        text = as_json([dict(record) for record in records])[1:-1]
+        return text if first else b"," + text
+
+    def closing(self, meta: Mapping[str, JSON]) -> bytes:
+        if not self._wrapped:
+            return b"]"
+        return b"]}" if not meta else b'],"meta":' + as_json(dict(meta)) + b"}"
+
+
+class XmlPieces:
+    def opening(self, first: Records) -> bytes:
+        return f'<?xml version="1.0" ?><{ROOT}>\n'.encode()
+
+    def part(self, records: Records, *, first: bool) -> bytes:
+        return "".join(_elements({WRAPPER: [dict(record) for record in records]}, 1)).encode()
+
+    def closing(self, meta: Mapping[str, JSON]) -> bytes:
+        beside = "".join(_elements({"meta": dict(meta)}, 1)) if meta else ""
+        return f"{beside}</{ROOT}>\n".encode()
+
+
+class CsvPieces:
+    def __init__(self) -> None:
+        self._names: list[str] = []
+
+    def opening(self, first: Records) -> bytes:
+        self._names = list(first[0])
+        return _csv_lines([self._names])
+
+    def part(self, records: Records, *, first: bool) -> bytes:
+        return _csv_lines([_cell(record.get(name)) for name in self._names] for record in records)
+
+    def closing(self, meta: Mapping[str, JSON]) -> bytes:
+        return b""
+
+
+def pieces(kind: str, *, wrapped: bool) -> Pieces:
+    """The format that a content type names."""
+    if kind in ("application/xml", "text/xml"):
+        return XmlPieces()
+    return CsvPieces() if kind == "text/csv" else JsonPieces(wrapped=wrapped)
 
 
 def _records(content: JSON) -> Iterator[Mapping[str, JSON]]:

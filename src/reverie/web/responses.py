@@ -78,13 +78,24 @@ def encode_response(response: Response, wish: Wish) -> tuple[int, Headers, bytes
         status, body = made.status, made.content
         head = [(b"content-type", _labelled(made.content_type)), _NO_SNIFFING]
         if status < 400 and (name := _file_name(wish)):
-            head.append((b"content-disposition", f'attachment; filename="{name}";'.encode("latin-1", "replace")))
+            head.append(_attached(name))
     if response.headers:
-        _add_headers(head, response.headers)
+        add_headers(head, response.headers)
     if status in _BODILESS:
         return status, head, b""
     head.append((b"content-length", b"%d" % len(body)))
     return status, head, body
+
+
+def list_format(wish: Wish) -> tuple[str | None, bool, Headers]:
+    """How a list that comes in parts goes out: its content type, None for none that the client takes; whether the
+    client wants it without its wrapper; and its headers."""
+    accept = wish.parameters.get("accept") or wish.headers.get("accept")
+    chosen = _forced(wish) or _chosen(accept if isinstance(accept, str) else "")
+    head: Headers = [(b"content-type", _labelled(chosen or "text/plain")), _NO_SNIFFING]
+    if name := _file_name(wish):
+        head.append(_attached(name))
+    return chosen, _no_wrapper(wish), head
 
 
 def _formed(response: Response, status: int, wish: Wish, accept: str) -> _Body:
@@ -100,12 +111,16 @@ def _formed(response: Response, status: int, wish: Wish, accept: str) -> _Body:
     chosen = _forced(wish) if status < 400 else None
     chosen = chosen or _chosen(accept)
     if chosen is None and status < 400:
-        known = ", ".join(_FORMATS)
-        return _Body(400, "text/plain", f"None of {accept!r} can be had here; there are {known}.".encode())
+        return _none_of(accept)
     chosen = chosen or "application/json"
     if response.encoded is not None and content is response.content and _FORMATS[chosen] is as_json:
         return _Body(status, chosen, response.encoded)
     return _Body(status, chosen, _FORMATS[chosen](content))
+
+
+def _none_of(accept: str) -> _Body:
+    known = ", ".join(_FORMATS)
+    return _Body(400, "text/plain", f"None of {accept!r} can be had here; there are {known}.".encode())
 
 
 def _as_given(content: JSON, content_type: str) -> bytes:
@@ -131,11 +146,15 @@ def _chosen(accept: str) -> str | None:
 
 def _unwrapped(content: JSON, wish: Wish) -> JSON:
     """``wrap=false`` takes a list out of its wrapper, unless ``meta`` stands beside it."""
-    wrap = wish.parameters.get("wrap", wish.headers.get("wrap"))
-    if isinstance(wrap, str) and wrap.strip().lower() in _FALSE and isinstance(content, dict) and len(content) == 1:
+    if _no_wrapper(wish) and isinstance(content, dict) and len(content) == 1:
         items = content.get(WRAPPER)
         return items if isinstance(items, list) else content
     return content
+
+
+def _no_wrapper(wish: Wish) -> bool:
+    wrap = wish.parameters.get("wrap", wish.headers.get("wrap"))
+    return isinstance(wrap, str) and wrap.strip().lower() in _FALSE
 
 
 def _file_name(wish: Wish) -> str:
@@ -146,6 +165,10 @@ def _file_name(wish: Wish) -> str:
     if name.strip().lower() == "true":
         name = f"{wish.resource.strip('/')}.json"
     return re.sub(r'[\x00-\x1f\x7f"\\;]', "_", name)[:255] if "." in name else ""
+
+
+def _attached(name: str) -> tuple[bytes, bytes]:
+    return (b"content-disposition", f'attachment; filename="{name}";'.encode("latin-1", "replace"))
 
 
 def _forced(wish: Wish) -> str | None:
@@ -161,7 +184,7 @@ def _labelled(content_type: str) -> bytes:
     return content_type.encode()
 
 
-def _add_headers(head: Headers, extra: Mapping[str, str]) -> None:
+def add_headers(head: Headers, extra: Mapping[str, str]) -> None:
     """Put what a service or a script gave into *head*; what cannot be sent is dropped and logged."""
     for name, value in extra.items():
         lower, text = name.lower(), str(value)

@@ -13,6 +13,7 @@ from reverie.services.sql.filters import (
     MAX_ITEMS,
     MAX_LENGTH,
     And,
+    Applied,
     Compare,
     Filter,
     IsIn,
@@ -194,6 +195,8 @@ TREES = st.recursive(
 def written(tree: Filter) -> str:
     """The tree as a careful client writes it."""
     match tree:
+        case Applied(part):
+            return written(part)
         case And(parts):
             return " and ".join(f"({written(part)})" for part in parts)
         case Or(parts):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -119,10 +120,15 @@ async def call_app(
     }
     sent: list[Message] = []
 
+    received = False
+
     async def receive() -> Message:
-        if chunks:
-            return {"type": "http.request", "body": chunks.pop(0), "more_body": bool(chunks)}
-        return {"type": "http.request", "body": b"", "more_body": False}
+        nonlocal received
+        if received:
+            await asyncio.Event().wait()  # the client listens, and says nothing more
+        chunk = chunks.pop(0) if chunks else b""
+        received = not chunks
+        return {"type": "http.request", "body": chunk, "more_body": bool(chunks)}
 
     async def send(message: Message) -> None:
         sent.append(message)

@@ -48,7 +48,7 @@ class NodeEngine(Pool):
             path=path,
             arguments=lambda memory, runner: [f"--max-old-space-size={memory}", runner],
             runner="runner.cjs",
-            beside=("marks.cjs",),
+            beside=("marks.cjs", "thrown.cjs"),
             place="third",
             prints=True,
             overhead=192,

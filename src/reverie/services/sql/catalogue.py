@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from reverie.model import JSON
+from reverie.services.sql.functions import Expression, Use
 
 Rule: TypeAlias = "Callable[[JSON, bool], bool]"
 """Given a value that is written, and whether its record is new: whether the value is kept. Raises BadRequest."""
@@ -42,6 +43,8 @@ class Column:
         extra: what is kept beside the database, under the names of `_schema`.
         rules: what a value that is written must fulfil.
         bits: of an integer.
+        virtual: there is none in the database: its value is what its function for SELECT says.
+        functions: by their use, what the database makes of the column or of a value for it.
     """
 
     name: str
@@ -64,6 +67,12 @@ class Column:
     stored: str | None = None
     extra: Mapping[str, JSON] = field(default_factory=dict, hash=False)
     rules: tuple[Rule, ...] = field(default=(), hash=False)
+    virtual: bool = False
+    functions: tuple[tuple[Use, Expression], ...] = ()
+
+    def does(self, use: Use) -> bool:
+        """Whether it has a function for that use."""
+        return any(one == use for one, _ in self.functions)
 
     @property
     def real_name(self) -> str:
@@ -77,10 +86,18 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table some of whose columns have aliases; `aliases` are pairs of alias and stored name."""
+    """A table some of whose columns have aliases or functions.
+
+    Attributes:
+        aliases: pairs of alias and stored name.
+        functions: by column, as requests name it.
+        virtual: columns that are nothing but their function.
+    """
 
     name: str
-    aliases: tuple[tuple[str, str], ...]
+    aliases: tuple[tuple[str, str], ...] = ()
+    functions: tuple[tuple[str, tuple[tuple[Use, Expression], ...]], ...] = ()
+    virtual: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +125,10 @@ class Table:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_by_name", {column.name.lower(): column for column in self.columns})
         aliases = tuple((column.name, column.stored) for column in self.columns if column.stored)
-        object.__setattr__(self, "source", Source(self.name, aliases) if aliases else self.name)
+        functions = tuple((column.name, column.functions) for column in self.columns if column.functions)
+        virtual = tuple(column.name for column in self.columns if column.virtual)
+        plain = not aliases and not functions
+        object.__setattr__(self, "source", self.name if plain else Source(self.name, aliases, functions, virtual))
 
     @property
     def shown(self) -> str:
@@ -119,8 +139,13 @@ class Table:
         """The column of that name, in any case."""
         return self._by_name.get(name.strip().lower())
 
+    def stored_name(self, name: str) -> str | None:
+        """How the database spells the column that it knows under that name; None when it has none."""
+        found = self.real_column(name)
+        return None if found is None or found.virtual else found.real_name
+
     def real_column(self, name: str) -> Column | None:
-        """The column that the database knows under that name, in any case."""
+        """The column that the database knows under that name, in any case; also a virtual one."""
         name = name.strip().lower()
         return next((column for column in self.columns if column.real_name.lower() == name), None)
 

@@ -10,6 +10,7 @@ from typing import Final
 from reverie.errors import BadRequest, NotSupported
 from reverie.model import JSON, is_true
 from reverie.services.sql.catalogue import Column
+from reverie.services.sql.values import to_text
 
 _RAW = re.compile(r"[a-z][a-z0-9_]{0,40}(?: [a-z]{1,20})?\s?\(\s?\d{1,6}\s?(?:,\s?\d{1,6}\s?)?\)", re.IGNORECASE)
 _ACTIONS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION"})
@@ -29,6 +30,7 @@ class Spelling:
         national: the types of strings that ask for many bytes: varying and fixed.
         decimal: the type of numbers with a scale.
         truth: how false and true are written.
+        longest: bytes of a name, beyond which the database would cut it without a word; 0 for no such limit.
         escapes: a backslash in a text must be doubled.
         touching: what sets a timestamp anew with each change of its row, after its default.
         constrains: a reference beside a column is not heeded; it must be a constraint of the table.
@@ -42,6 +44,7 @@ class Spelling:
     national: tuple[str, str]
     decimal: str = "decimal"
     truth: tuple[str, str] = ("0", "1")
+    longest: int = 0
     escapes: bool = False
     constrains: bool = False
     touching: str = ""
@@ -55,6 +58,7 @@ def create_table(spelling: Spelling, name: str, fields: Sequence[Mapping[str, JS
     """``CREATE TABLE`` and its indexes. Raises as `Dialect.create_table` says."""
     if not fields:
         raise BadRequest(f"Table '{name}' needs at least one field.")
+    _must_fit(spelling, name)
     names = [_name(field).lower() for field in fields]
     if twice := next((one for one in names if names.count(one) > 1), None):
         raise BadRequest(f"Field '{twice}' is named twice.")
@@ -69,7 +73,8 @@ def create_table(spelling: Spelling, name: str, fields: Sequence[Mapping[str, JS
 def add_column(spelling: Spelling, table: str, field: Mapping[str, JSON]) -> list[str]:
     """``ALTER TABLE ... ADD COLUMN`` and its indexes. Raises as `Dialect.add_column` says."""
     if _type(field) in ("id", "pk") or is_true(field.get("is_primary_key")):
-        raise NotSupported(f"{spelling.database} cannot add a primary key to a table that exists.")
+        text = f"{spelling.database} cannot add a primary key to a table that exists"
+        raise BadRequest(f"Field '{_name(field)}': {text}.")
     if not is_true(field.get("allow_null")) and field.get("default") is None:
         raise BadRequest(f"Field '{_name(field)}' of a table that exists needs allow_null or a default.")
     # The rows that exist have no reference; in this spelling SQLite accepts that too.
@@ -143,7 +148,12 @@ def _name(field: Mapping[str, JSON]) -> str:
     name = field.get("name")
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise BadRequest("Every field needs a name.")
-    return name.strip()
+    return to_text("name", name.strip())
+
+
+def _must_fit(spelling: Spelling, name: str) -> None:
+    if spelling.longest and len(name.encode()) > spelling.longest:
+        raise BadRequest(f"The name '{name[:20]}...' is too long: {spelling.database} takes {spelling.longest} bytes.")
 
 
 def _type(field: Mapping[str, JSON]) -> str:
@@ -160,6 +170,7 @@ def _refers(field: Mapping[str, JSON]) -> bool:
 def _definition(spelling: Spelling, field: Mapping[str, JSON], *, alone: bool) -> str:
     """*alone*: the field is, if at all, the only one of the primary key."""
     name = _name(field)
+    _must_fit(spelling, name)
     if later := next((one for one in _LATER if field.get(one)), None):
         raise NotSupported(f"Field '{name}': the property '{later}' is not supported yet.")
     kind = _type(field)
@@ -222,7 +233,7 @@ def literal(spelling: Spelling, name: str, default: JSON) -> str:
         return str(default)
     if isinstance(default, str) and "\0" not in default:
         default = default.replace("\\", "\\\\") if spelling.escapes else default
-        return "'" + default.replace("'", "''") + "'"
+        return "'" + to_text(name, default).replace("'", "''") + "'"
     if isinstance(default, float) and abs(default) < 1e300:
         return repr(default)
     raise BadRequest(f"Field '{name}' has a default that is no single value.")
@@ -233,7 +244,7 @@ def _references(field: Mapping[str, JSON], *, inline: bool = False) -> str:
     if not isinstance(table, str) or not isinstance(column, str) or not table or not column or "\0" in table + column:
         raise BadRequest(f"Field '{_name(field)}' refers to another table: it needs ref_table and ref_field.")
     text = "" if inline else f"FOREIGN KEY ({quoted(_name(field))}) "
-    text += f"REFERENCES {quoted(table)} ({quoted(column)})"
+    text += f"REFERENCES {quoted(to_text('ref_table', table))} ({quoted(to_text('ref_field', column))})"
     for key, words in (("ref_on_update", "ON UPDATE"), ("ref_on_delete", "ON DELETE")):
         action = field.get(key)
         if action is None:

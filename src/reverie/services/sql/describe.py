@@ -43,7 +43,8 @@ def describe_column(column: Column) -> dict[str, JSON]:
         "is_primary_key": column.is_primary_key, "is_unique": column.is_unique, "is_index": False,
         "is_foreign_key": column.ref_table is not None, "ref_table": column.ref_table, "ref_field": column.ref_field,
         "ref_on_update": None, "ref_on_delete": None, "picklist": extra.get("picklist"),
-        "validation": extra.get("validation"), "db_function": None, "is_virtual": False, "is_aggregate": False,
+        "validation": extra.get("validation"), "db_function": extra.get("db_function"), "is_virtual": column.virtual,
+        "is_aggregate": False,
     }  # fmt: skip
     return found if extra.get("client_info") is None else {**found, "client_info": extra["client_info"]}
 

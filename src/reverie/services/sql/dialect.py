@@ -28,6 +28,7 @@ class Dialect(Protocol):
         config_fields: description of its settings for `system/service_type`.
         writes: runs a write and answers what RETURNING would; None where the database has RETURNING itself.
         routines: its procedures and functions; None where it has none.
+        explain: what stands before a statement to have its plan told: as JSON in one row, or as rows.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Dialect(Protocol):
     config_fields: Sequence[Mapping[str, JSON]]
     writes: Writes | None
     routines: RoutineBook | None
+    explain: str
 
     def open(self, record: ServiceRecord) -> Database:
         """Connect to what the service's settings name.

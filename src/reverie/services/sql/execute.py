@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar, cast
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Final, TypeVar, cast
 
-from reverie.database import Connection, Database, DatabaseError, Row, Value
-from reverie.errors import Forbidden
+from reverie.database import Connection, Database, DatabaseError, Refusal, Row, Streams, TooSlow, Value
+from reverie.errors import BadRequest, Forbidden, NotSupported
 from reverie.model import JSON
 from reverie.services.sql.batch import refused
+from reverie.services.sql.blame import blame
 from reverie.services.sql.catalogue import Table
 from reverie.services.sql.dialect import Dialect, ToClient
-from reverie.services.sql.statements import Aggregate, Count, Select, Shape, Statements
+from reverie.services.sql.statements import MOST_SHAPES, Aggregate, Count, Exact, Select, Shape, Statements
 
 T = TypeVar("T")
 Record = dict[str, JSON]
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the database may cost a request.
+
+    Attributes:
+        within: seconds for one read; None: as long as the database is set to.
+        note: is told the seconds that were spent, under ``database``.
+    """
+
+    within: float | None = None
+    note: Callable[[str, float], None] | None = None
+
+
+FREE: Final = Cost()
 
 
 class RowMaker:
@@ -39,18 +59,22 @@ class RowMaker:
 
 
 class Executor:
-    """The one place where a service meets its database."""
+    """The one place where a service meets its database; statements are compiled once each if it *keeps_plans*."""
 
-    def __init__(self, database: Database, dialect: Dialect) -> None:
+    def __init__(self, database: Database, dialect: Dialect, *, keeps_plans: bool = True) -> None:
         self.database = database
         self.dialect = dialect
-        self.statements = Statements(dialect.compiler)
+        self.statements = Statements(dialect.compiler, most=MOST_SHAPES if keeps_plans else 0)
         self._writes = dialect.writes
 
-    def row_maker(self, table: Table, columns: Sequence[str | Aggregate]) -> RowMaker:
+    def row_maker(self, table: Table, columns: Sequence[str | Aggregate | Exact]) -> RowMaker:
+        """For rows that begin with *columns*; what follows them is left out."""
         names: list[str] = []
         converters: list[tuple[str, ToClient]] = []
         for one in columns:
+            if isinstance(one, Exact):
+                names.append(one.column)
+                continue
             name = one.label if isinstance(one, Aggregate) else one
             names.append(name)
             source = one if isinstance(one, str) else one.column if one.function in ("MIN", "MAX") else None
@@ -60,33 +84,78 @@ class Executor:
         return RowMaker(names, converters)
 
     async def fetch(self, connection: Connection, shape: Shape, values: Sequence[Value]) -> list[Row]:
-        if self._writes is not None and not isinstance(shape, Select | Count):
-            return await self._writes(connection, self.statements, shape, values)
-        statement = self.statements.statement(shape)
-        return await connection.fetch(statement.sql, statement.values(values))
+        try:
+            if self._writes is not None and not isinstance(shape, Select | Count):
+                return await self._writes(connection, self.statements, shape, values)
+            statement = self.statements.statement(shape)
+            return await connection.fetch(statement.sql, statement.values(values))
+        except Refusal as error:
+            error.detail = error.detail or blame(error, shape, values)
+            raise
 
-    async def read(self, work: Callable[[Connection], Awaitable[T]], table: str, *, quick: bool = False) -> T:
+    async def read(
+        self, work: Callable[[Connection], Awaitable[T]], table: str, *, quick: bool = False, cost: Cost = FREE
+    ) -> T:
         """A unit that only reads.
 
         Raises:
+            BadRequest: it took longer than *cost* allows.
             Unavailable, ReverieError: the database failed; says nothing of the statement.
         """
+        began = time.perf_counter()
         try:
-            return await self.database.read(work, quick=quick)
+            if cost.within is None:
+                return await self.database.read(work, quick=quick)
+            return await self.database.read(work, quick=quick, within=cost.within)
         except DatabaseError as error:
+            if cost.within is not None and isinstance(error, TooSlow):
+                raise _too_slow(cost.within) from error
             raise refused(error, table, reading=True) from error
+        finally:
+            if cost.note is not None:
+                cost.note("database", time.perf_counter() - began)
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]], table: str) -> T:
+    def streams(self) -> bool:
+        """Whether the database can give a long answer in parts."""
+        return isinstance(self.database, Streams)
+
+    async def stream(
+        self, shape: Shape, values: Sequence[Value], table: str, *, size: int
+    ) -> AsyncGenerator[list[Row], None]:
+        """Rows in parts of *size*; raises as `read`, also on the way."""
+        if not isinstance(self.database, Streams):
+            raise NotSupported("This database cannot give an answer in parts.")
+        statement = self.statements.statement(shape)
+        parts = self.database.stream(statement.sql, statement.values(values), size=size)
+        async with aclosing(parts):
+            try:
+                async for rows in parts:
+                    yield rows
+            except DatabaseError as error:
+                raise refused(error, table, reading=True) from error
+
+    async def write(self, work: Callable[[Connection], Awaitable[T]], table: str, *, cost: Cost = FREE) -> T:
         """A unit in a transaction; durable when this returns.
 
         Raises:
             Forbidden: the service is open for reading only.
             Conflict, BadRequest, Unavailable: the database refused; says nothing of the statement.
         """
+        began = time.perf_counter()
         try:
             return await self.database.write(work)
         except DatabaseError as error:
             raise refused(error, table) from error
+        finally:
+            if cost.note is not None:
+                cost.note("database", time.perf_counter() - began)
+
+
+def _too_slow(within: float) -> BadRequest:
+    return BadRequest(
+        f"The database took longer than the {within:g} s that a request of your role may take. Ask for less: a"
+        " narrower filter on an indexed field, an order by an indexed field, fewer relations, or pages with 'after'."
+    )
 
 
 def writable(read_only: bool, service: str) -> None:

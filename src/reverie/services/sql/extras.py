@@ -11,6 +11,7 @@ import structlog
 from reverie.errors import BadRequest
 from reverie.model import JSON
 from reverie.services.sql.catalogue import Catalogue, Column, Rule, Table
+from reverie.services.sql.functions import Constant, Expression, Use, parsed_uses
 from reverie.services.sql.validation import rules_of
 from reverie.store.extras import drop_extras, save_extras
 from reverie.store.memory import Memory
@@ -83,8 +84,12 @@ class BriefExtras:
                 del self._kept[key]
 
 
-def laid_over(catalogue: Catalogue, extras: Sequence[ExtraRecord]) -> Catalogue:
-    """The catalogue as requests see it. What is kept about tables and fields that are no more has no effect."""
+def laid_over(catalogue: Catalogue, extras: Sequence[ExtraRecord], database: str) -> Catalogue:
+    """The catalogue as requests see it. What is kept about tables and fields that are no more has no effect.
+
+    Args:
+        database: its kind, which decides what functions there are.
+    """
     if not extras:
         return catalogue
     kept: dict[str, dict[ExtraKind, dict[str, Mapping[str, JSON]]]] = {}
@@ -92,16 +97,21 @@ def laid_over(catalogue: Catalogue, extras: Sequence[ExtraRecord]) -> Catalogue:
         kept.setdefault(one.table, {}).setdefault(one.kind, {})[one.name] = one.properties
     return Catalogue(
         {
-            name: _table(table, kept[name]) if name in kept else table  # keys are names in lower case, as kept
+            name: _table(table, kept[name], database)
+            if name in kept
+            else table  # keys are names in lower case, as kept
             for name, table in catalogue.tables.items()
         },
         catalogue.version,
     )
 
 
-def _table(table: Table, kept: Mapping[ExtraKind, Kept]) -> Table:
+def _table(table: Table, kept: Mapping[ExtraKind, Kept], database: str) -> Table:
     fields = kept.get("field", {})
-    columns = tuple(_column(column, fields.get(column.name.lower())) for column in table.columns)
+    columns = tuple(_column(table, column, fields.get(column.name.lower()), database) for column in table.columns)
+    columns += tuple(
+        _virtual(table, name, extra, database) for name, extra in fields.items() if _adds(table, extra, name)
+    )
     shown = {column.real_name: column.name for column in columns}
     return replace(
         table,
@@ -112,7 +122,18 @@ def _table(table: Table, kept: Mapping[ExtraKind, Kept]) -> Table:
     )
 
 
-def _column(column: Column, extra: Mapping[str, JSON] | None) -> Column:
+def _adds(table: Table, extra: Mapping[str, JSON], name: str) -> bool:
+    """Whether this is about a virtual field: a column of that name takes its place."""
+    return bool(extra.get("is_virtual")) and table.real_column(name) is None
+
+
+def _virtual(table: Table, name: str, extra: Mapping[str, JSON], database: str) -> Column:
+    kind = str(extra.get("type") or "string")
+    named = str(extra.get("name") or name)
+    return _column(table, Column(name=named, type=kind, db_type=kind, generated=True, virtual=True), extra, database)
+
+
+def _column(table: Table, column: Column, extra: Mapping[str, JSON] | None, database: str) -> Column:
     if not extra:
         return column
     alias = extra.get("alias")
@@ -123,7 +144,22 @@ def _column(column: Column, extra: Mapping[str, JSON] | None) -> Column:
         # Checked when it was kept; a release that knows other rules may have kept it. No rule means no write.
         log.warning("sql.validation_unreadable", field=column.name, cause=error.message)
         rules = (_refuse(name),)
-    return replace(column, name=name, stored=column.name if name != column.name else None, extra=extra, rules=rules)
+    known = _functions(table, column, extra.get("db_function"), database)
+    if known is None:
+        rules = (_refuse(name),)
+    # Null rather than the column itself: the function may have been there to hide it.
+    functions = known if known is not None else (("SELECT", Constant(None)),)
+    stored = column.name if name != column.name else None
+    return replace(column, name=name, stored=stored, extra=extra, rules=rules, functions=functions)
+
+
+def _functions(table: Table, column: Column, listed: JSON, database: str) -> tuple[tuple[Use, Expression], ...] | None:
+    """A field's functions; None when they cannot be read any more, as after a column in them was dropped."""
+    try:
+        return parsed_uses(listed if isinstance(listed, list) else [], table.stored_name, database)
+    except BadRequest as error:
+        log.warning("sql.function_unreadable", table=table.name, field=column.name, cause=error.message)
+        return None
 
 
 def _refuse(field: str) -> Rule:

@@ -65,7 +65,15 @@ class Or:
     parts: tuple[Filter, ...]
 
 
-Filter: TypeAlias = "Compare | Matches | IsIn | IsNull | Not | And | Or"
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a client asked for: fields stand for what their functions for FILTER make of them. The conditions of roles
+    and of keys are about the columns themselves."""
+
+    part: Filter
+
+
+Filter: TypeAlias = "Compare | Matches | IsIn | IsNull | Not | And | Or | Applied"
 
 _SYMBOLS: Final[Mapping[str, Operator]] = {
     "=": "=", "!=": "!=", "<>": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">=",
@@ -319,8 +327,9 @@ class _Parser:
         values: list[Scalar] = []
         while True:
             self.spaces()
-            values.extend(self.item(end))
-            self.items += 1
+            found = self.item(end)
+            values.extend(found)
+            self.items += max(len(found), 1)
             if self.items > MAX_ITEMS:
                 raise BadRequest(f"The filter lists too many values: at most {MAX_ITEMS}.")
             self.spaces()

@@ -13,7 +13,7 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     "fields": ("fields", "select"), "filter": ("filter", "where"), "params": ("params",), "ids": ("ids",),
     "limit": ("limit", "top"), "offset": ("offset", "skip"), "order": ("order", "sort", "order_by"),
     "group": ("group", "group_by"), "count_only": ("count_only",), "continue": ("continue",),
-    "rollback": ("rollback",),
+    "rollback": ("rollback",), "after": ("after",),
 }  # fmt: skip
 """Those that may also come in the body."""
 
@@ -35,6 +35,7 @@ class Options:
         fields: as named; ``("*",)`` for all; None when not asked for.
         limit: what was asked for when it is a whole number above 0; None means the server's maximum.
         ids: as sent; None when not asked for.
+        after: a cursor; empty for the first page, None when pages are not asked for in this way.
     """
 
     fields: tuple[str, ...] | None = None
@@ -43,6 +44,7 @@ class Options:
     limit: int | None = None
     offset: int = 0
     order: str = ""
+    after: str | None = None
     group: tuple[str, ...] = ()
     ids: tuple[JSON, ...] | None = None
     id_field: tuple[str, ...] = ()
@@ -74,6 +76,7 @@ def read_options(parameters: Mapping[str, JSON], payload: JSON = None) -> Option
         limit=whole_number(get("limit")),
         offset=whole_number(get("offset")) or 0,
         order=_text("order", get("order")),
+        after=None if (after := get("after")) is None else _text("after", after),
         group=names("group", get("group")),
         ids=_ids(get("ids")),
         id_field=names("id_field", parameters.get("id_field")),

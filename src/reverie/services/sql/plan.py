@@ -10,7 +10,7 @@ from reverie.database import Value
 from reverie.errors import BadRequest
 from reverie.model import JSON
 from reverie.services.sql.catalogue import Column, Table
-from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Matches, Not, Or, Pattern, Scalar
+from reverie.services.sql.filters import And, Applied, Compare, Filter, IsIn, IsNull, Matches, Not, Or, Pattern, Scalar
 from reverie.services.sql.options import Options
 from reverie.services.sql.statements import Aggregate, Order
 from reverie.services.sql.values import to_database, to_text
@@ -33,6 +33,14 @@ def column_of(table: Table, name: str, what: str = "field requested") -> Column:
     found = table.column(name)
     if found is None:
         raise UnknownField(f"Invalid {what}: {name}")
+    return found
+
+
+def stored_column_of(table: Table, name: str, what: str) -> Column:
+    """As `column_of`, for what only a column of the database can be. Raises UnknownField, or BadRequest."""
+    found = column_of(table, name, what)
+    if found.virtual:
+        raise BadRequest(f"The field '{found.name}' is virtual: it can be read and ordered by, but is no {what}.")
     return found
 
 
@@ -75,7 +83,7 @@ def grouped_fields(table: Table, wanted: Sequence[str], group: Sequence[str]) ->
 def _aggregate(table: Table, function: str, field: str) -> Aggregate:
     if field == "*" and function != "COUNT":
         raise BadRequest(f"Invalid field requested: {function}(*)")
-    column = None if field == "*" else column_of(table, field).name
+    column = None if field == "*" else stored_column_of(table, field, f"field for {function}").name
     return Aggregate(cast("Literal['SUM', 'COUNT', 'AVG', 'MIN', 'MAX']", function), column)
 
 
@@ -120,7 +128,7 @@ def key_of(table: Table, options: Options) -> tuple[Column, ...]:
     names = options.id_field or table.primary_key
     if not names:
         raise BadRequest(f"Table '{table.name}' has no primary key: name the identifying field with id_field.")
-    return tuple(column_of(table, name, "id_field") for name in names)
+    return tuple(stored_column_of(table, name, "id_field") for name in names)
 
 
 def key_values(key: Sequence[Column], identifier: JSON) -> tuple[Value, ...]:
@@ -158,15 +166,21 @@ def bind(table: Table, tree: Filter | None) -> tuple[Filter | None, list[Value]]
     return (None if tree is None else _shape(table, tree, values)), values
 
 
-def _shape(table: Table, tree: Filter, values: list[Value]) -> Filter:
+def _shape(table: Table, tree: Filter, values: list[Value], *, applied: bool = False) -> Filter:
     match tree:
         case And(parts):
-            return And(tuple([_shape(table, part, values) for part in parts]))
+            return And(tuple([_shape(table, part, values, applied=applied) for part in parts]))
         case Or(parts):
-            return Or(tuple([_shape(table, part, values) for part in parts]))
+            return Or(tuple([_shape(table, part, values, applied=applied) for part in parts]))
         case Not(part):
-            return Not(_shape(table, part, values))
+            return Not(_shape(table, part, values, applied=applied))
+        case Applied(part):
+            return Applied(_shape(table, part, values, applied=True))
     column = column_of(table, tree.field, "or unparsable field in filter request")
+    if column.virtual and not (applied and column.does("FILTER")):
+        raise BadRequest(
+            f"The field '{column.name}' is virtual and has no function for the use filter: compare others."
+        )
     match tree:
         case IsNull():
             return IsNull(column.name)

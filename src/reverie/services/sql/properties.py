@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from reverie.errors import BadRequest, Conflict, NotFound, NotSupported
 from reverie.model import JSON, is_true
-from reverie.services.sql.catalogue import Catalogue, Column, Table
+from reverie.services.sql.catalogue import NUMBERS, TEXTS, TIMES, Catalogue, Column, Table
 from reverie.services.sql.describe import describe_column, head
+from reverie.services.sql.functions import parsed_uses
 from reverie.services.sql.relations import Relation, name_of, relations
 from reverie.services.sql.validation import picklist_of, rules_of
 from reverie.store.records import ExtraRecord
 
 OF_TABLE: Final = ("label", "plural", "alias", "description", "name_field")
-OF_FIELD: Final = ("label", "alias", "description", "picklist", "validation", "client_info")
+OF_FIELD: Final = ("label", "alias", "description", "picklist", "validation", "client_info", "db_function")
 OF_RELATION: Final = ("label", "alias", "description", "always_fetch", "flatten", "flatten_drop_prefix")
-NOT_YET: Final = ("db_function", "is_virtual", "is_aggregate")
+OF_VIRTUAL: Final = ("is_virtual", "is_aggregate")
 LONGEST_TEXT: Final = 10_000
 """Characters of a label or description."""
 
+KINDS: Final = NUMBERS | TIMES | TEXTS | {"integer", "bigint", "boolean"}
+"""Types of virtual fields."""
 _ALIAS: Final = re.compile(r"\w[\w -]{0,62}\w|\w")
 _TYPES: Final = ("belongs_to", "has_one", "has_many", "many_many")
 
@@ -47,20 +50,33 @@ def of_table(catalogue: Catalogue, name: str, body: Mapping[str, JSON], known: T
     return [ExtraRecord(table=name.lower(), kind="table", name="", properties=changes)] if changes else []
 
 
-def of_fields(table: str, fields: Sequence[Mapping[str, JSON]], known: Table | None) -> list[ExtraRecord]:
+def of_fields(
+    table: str, fields: Sequence[Mapping[str, JSON]], known: Table | None, database: str
+) -> list[ExtraRecord]:
     """Changes of what is kept about fields, new ones or those of *known*.
+
+    Args:
+        database: its kind, which decides what functions there are.
 
     Raises:
         BadRequest: a property that makes no sense.
-        Conflict: an alias is taken.
-        NotSupported: a virtual field.
+        Conflict: an alias is taken, or a virtual field has the name of a column.
+        NotSupported: a virtual field over groups.
     """
     found = []
+    new = {str(one.get("name", "")).strip().lower(): one for one in fields if not is_virtual(one)}
+
+    def stored(name: str) -> str | None:
+        there = known.stored_name(name) if known else None
+        one = new.get(name.strip().lower())
+        return there or (str(one["name"]).strip() if one is not None else None)
+
     taken = {column.real_name.lower(): column.name.lower() for column in known.columns} if known else {}
     for field in fields:
         name = str(field.get("name", "")).strip()
         column = known.real_column(name) if known else None
         changes = _of_field(name, field, column)
+        _functions(name, field, column, changes, stored, database)
         shown = changes.get("alias", column.name if column and column.stored else None) or name
         taken[name.lower()] = str(shown).lower()
         if changes:
@@ -77,9 +93,8 @@ def of_fields(table: str, fields: Sequence[Mapping[str, JSON]], known: Table | N
 
 
 def _of_field(name: str, field: Mapping[str, JSON], column: Column | None) -> dict[str, JSON]:
-    for key in NOT_YET:
-        if field.get(key) and (key == "db_function" or is_true(field[key])):
-            raise NotSupported(f"Field '{name}': the property '{key}' is not supported yet.")
+    if is_true(field.get("is_aggregate")):
+        raise NotSupported(f"Field '{name}': virtual fields over groups (is_aggregate) are not supported.")
     what = f"field '{name}'"
     changes: dict[str, JSON] = {
         key: _text(what, key, field[key]) for key in ("label", "alias", "description") if key in field
@@ -98,6 +113,37 @@ def _of_field(name: str, field: Mapping[str, JSON], column: Column | None) -> di
     return changes
 
 
+def _functions(
+    name: str,
+    field: Mapping[str, JSON],
+    column: Column | None,
+    changes: dict[str, JSON],
+    stored: Callable[[str], str | None],
+    database: str,
+) -> None:
+    """Put what was sent of functions, and what makes a field virtual, among *changes*."""
+    virtual = is_virtual(field) or (column is not None and column.virtual)
+    listed = field.get("db_function", column.extra.get("db_function") if column else None) or []
+    if not isinstance(listed, list):
+        raise BadRequest(f"Field '{name}': db_function must be a list.")
+    uses = [use for use, _ in parsed_uses(listed, stored, database)]
+    if "db_function" in field and (column is None or listed != (column.extra.get("db_function") or [])):
+        changes["db_function"] = listed or None
+    if not virtual:
+        return
+    if column is not None and not column.virtual:
+        raise Conflict(f"Field '{name}' is a column of the database, so it cannot become virtual.")
+    if not name:
+        raise BadRequest("Every field needs a name.")
+    if "SELECT" not in uses:
+        raise BadRequest(f"The virtual field '{name}' needs a db_function for the use select: what is read of it.")
+    kind = str(field.get("type") or (column.type if column else "string")).lower()
+    if kind not in KINDS:
+        raise BadRequest(f"The virtual field '{name}' cannot be of type '{kind}', but of {', '.join(sorted(KINDS))}.")
+    if column is None or kind != column.type:
+        changes |= {"is_virtual": True, "type": kind, "name": name}
+
+
 def _as_lists(validation: JSON) -> JSON:
     """A rule without options has an empty list of them, also where it was sent with an empty map: so it was always."""
     if not isinstance(validation, dict):
@@ -107,7 +153,12 @@ def _as_lists(validation: JSON) -> JSON:
 
 def without(field: Mapping[str, JSON]) -> dict[str, JSON]:
     """The properties of a field that the database itself keeps."""
-    return {key: value for key, value in field.items() if key not in OF_FIELD and key not in NOT_YET}
+    return {key: value for key, value in field.items() if key not in OF_FIELD and key not in OF_VIRTUAL}
+
+
+def is_virtual(field: Mapping[str, JSON]) -> bool:
+    """Whether a field that was sent is to be none of the database."""
+    return is_true(field.get("is_virtual"))
 
 
 # -- relations
@@ -203,7 +254,7 @@ def _column(table: Table, body: Mapping[str, JSON], key: str) -> str:
     """A column's stored name. One column on each side: what hangs on several cannot be read yet."""
     name = str(body.get(key) or "")
     found = table.real_column(name)
-    if found is None:
+    if found is None or found.virtual:
         raise BadRequest(f"The virtual relationship needs a field of table '{table.name}' in '{key}', not '{name}'.")
     return found.real_name
 

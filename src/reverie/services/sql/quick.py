@@ -5,18 +5,21 @@ A request that is not that plain is left to `reading`; it answers the same, only
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 import msgspec
 
-from reverie.auth.access import filters_for
-from reverie.database import Connection, DatabaseError, Row, Value
+from reverie.auth.access import record_filters
+from reverie.database import Connection, DatabaseBusy, DatabaseError, ReadsNow, Row, TooSlow, Value
 from reverie.errors import ReverieError
-from reverie.model import JSON, Context, Request, Response, Verb
+from reverie.model import JSON, Context, Request, Response, Role, Verb
 from reverie.services.sql import plan
+from reverie.services.sql.batch import refused
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.execute import Executor
+from reverie.services.sql.limits import Limits
 from reverie.services.sql.options import RICHER, names
 from reverie.services.sql.reading import QUICK_PAGE, not_found, on_key
 from reverie.services.sql.reflect import Reflector
@@ -51,12 +54,17 @@ class _Plan:
 class QuickReads:
     """Plans by shape: table, fields, order, and whether a key follows."""
 
-    def __init__(self, executor: Executor, reflector: Reflector, *, service: str, max_records: int) -> None:
+    def __init__(
+        self, executor: Executor, reflector: Reflector, *, service: str, max_records: int, limits: Limits
+    ) -> None:
         self._executor = executor
         self._reflector = reflector
         self._service = service
+        self._limits = limits
         self._largest = min(QUICK_PAGE, max_records)
         self._plans: dict[tuple[str, JSON, JSON], _Plan] = {}
+        self._roles: dict[int, tuple[Role, bool]] = {}
+        self._now = executor.database if isinstance(executor.database, ReadsNow) else None
         self._encode = msgspec.json.Encoder().encode
 
     async def answer(self, request: Request, context: Context) -> Response | None:
@@ -64,6 +72,7 @@ class QuickReads:
 
         Raises:
             NotFound: no such record.
+            Unavailable
         """
         parameters = request.parameters
         if request.payload or not RICHER.isdisjoint(parameters):
@@ -77,10 +86,25 @@ class QuickReads:
         role, requestor = context.caller.role, int(context.requestor)
         if found is None or (
             role is not None
-            and (found.renamed or filters_for(role, self._service, request.resource, int(Verb.GET), requestor))
+            and not self._is_free(role)
+            and (
+                found.renamed
+                or record_filters(role, self._service, name, request.resource, int(Verb.GET), requestor)
+                or self._limits.bind(role)
+            )
         ):
             return None
-        return await (self._one(found, identifier) if identifier else self._page(found, parameters))
+        return await (self._one(found, identifier, context) if identifier else self._page(found, parameters, context))
+
+    def _is_free(self, role: Role) -> bool:
+        """Whether the role has no conditions and no limits anywhere. A role never changes: another takes its place."""
+        known = self._roles.get(id(role))
+        if known is None or known[0] is not role:
+            if len(self._roles) >= MOST_PLANS:
+                self._roles.clear()
+            free = not any(row.filters for row in role.access) and not self._limits.bind(role)
+            known = self._roles[id(role)] = (role, free)
+        return known[1]
 
     async def _prepare(self, name: str, fields: JSON, order: JSON) -> _Plan | None:
         catalogue = await self._reflector.catalogue()
@@ -104,36 +128,60 @@ class QuickReads:
         self._plans[name, fields, order] = prepared
         return prepared
 
-    async def _one(self, prepared: _Plan, identifier: str) -> Response | None:
+    async def _one(self, prepared: _Plan, identifier: str, context: Context) -> Response | None:
         identifier = identifier.partition("/")[0]
         try:
             values = plan.key_values(prepared.key, identifier)
-            rows = await self._fetch(prepared.statement, values)
-        except (ReverieError, DatabaseError):
+        except ReverieError:
+            return None
+        rows = await self._fetch(prepared.statement, values, context)
+        if rows is None:
             return None
         if not rows:
             raise not_found(identifier)
         record = prepared.maker.records(rows)[0]
         return Response(content=record, encoded=self._encode(record))
 
-    async def _page(self, prepared: _Plan, parameters: Mapping[str, JSON]) -> Response | None:
+    async def _page(self, prepared: _Plan, parameters: Mapping[str, JSON], context: Context) -> Response | None:
         limit, offset = _number(parameters.get("limit")), _number(parameters.get("offset", 0))
         if limit is None or offset is None or not 0 < limit <= self._largest:
             return None
-        try:
-            rows = await self._fetch(prepared.statement, (limit, offset))
-        except DatabaseError:
+        rows = await self._fetch(prepared.statement, (limit, offset), context)
+        if rows is None:
             return None
         content: dict[str, JSON] = {"resource": cast("JSON", prepared.maker.records(rows))}
         return Response(content=content, encoded=self._encode(content))
 
-    async def _fetch(self, statement: Statement, values: Sequence[Value]) -> list[Row]:
-        sql, arranged = statement.sql, statement.values(values)
+    async def _fetch(self, statement: Statement, values: Sequence[Value], context: Context) -> list[Row] | None:
+        """None where the full read is to find out what is wrong.
+
+        Raises:
+            Unavailable: the database was not reached in time; a second wait would double it.
+        """
+        sql, arranged, quick = statement.sql, statement.values(values), True
 
         async def work(connection: Connection) -> list[Row]:
             return await connection.fetch(sql, arranged)
 
-        return await self._executor.database.read(work)
+        if context.note is None and self._now is not None:
+            try:
+                return self._now.fetch_now(sql, arranged)
+            except DatabaseBusy as error:
+                raise refused(error, "", reading=True) from error
+            except TooSlow:
+                quick = False
+            except DatabaseError:
+                return None
+        began = time.perf_counter()
+        try:
+            return await self._executor.database.read(work, quick=quick)
+        except DatabaseBusy as error:
+            raise refused(error, "", reading=True) from error
+        except DatabaseError:
+            return None
+        finally:
+            if context.note is not None:
+                context.note("database", time.perf_counter() - began)
 
 
 def _plain(fields: JSON, order: JSON) -> bool:

@@ -2,27 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 
 from reverie.auth.lookups import put_lookups
-from reverie.database import Connection, Value
-from reverie.errors import NotFound
+from reverie.database import Connection, Row, Value
+from reverie.errors import BadRequest, NotFound
 from reverie.model import JSON, Caller
 from reverie.services.sql import plan
 from reverie.services.sql.batch import Outcome, perform
 from reverie.services.sql.catalogue import Table
-from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Matches, Not, Or, Scalar, parse_filter
+from reverie.services.sql.cursors import Keyset
+from reverie.services.sql.execute import FREE, Cost, Executor, Record
+from reverie.services.sql.filters import (
+    And,
+    Applied,
+    Compare,
+    Filter,
+    IsIn,
+    IsNull,
+    Matches,
+    Not,
+    Or,
+    Scalar,
+    parse_filter,
+)
 from reverie.services.sql.options import Options
 from reverie.services.sql.statements import Count, Order, Select
 from reverie.services.sql.values import OutOfRange
 
 QUICK_PAGE: Final = 100
 """Rows that may be read on the event loop."""
+PART: Final = 500
+"""Records of one part of a long list."""
+LONG: Final = 1000
+"""Records; a list that may have more is sent while it is read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +50,7 @@ class Task:
     Attributes:
         mine: what the caller's role lets through; None for everything.
         max_records: most records of one answer.
+        cost: what the database may cost, and who is told.
     """
 
     table: Table
@@ -39,6 +58,21 @@ class Task:
     caller: Caller
     max_records: int
     mine: Filter | None = None
+    cost: Cost = FREE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """A page by filter, not yet run; `values` are those of the filter.
+
+    Attributes:
+        imposed: the limit is the server's, not the client's.
+    """
+
+    shape: Select
+    values: list[Value]
+    limit: int
+    imposed: bool
 
 
 def not_found(identifier: JSON) -> NotFound:
@@ -53,7 +87,12 @@ def wanted_filter(task: Task) -> Filter | None:
         BadRequest
     """
     tree = parse_filter(task.options.filter, task.options.params)
-    return plan.both(None if tree is None else with_lookups(tree, task.caller), task.mine)
+    if tree is None:
+        return task.mine
+    tree = with_lookups(tree, task.caller)
+    if any(column.does("FILTER") for column in task.table.columns if column.functions):
+        tree = Applied(tree)
+    return plan.both(tree, task.mine)
 
 
 def with_lookups(tree: Filter, caller: Caller) -> Filter:
@@ -71,6 +110,8 @@ def with_lookups(tree: Filter, caller: Caller) -> Filter:
             return Compare(field, operator, _put(value, caller))
         case Matches(field, pattern, value):
             return Matches(field, pattern, _put(value, caller))
+        case Applied(part):
+            return Applied(with_lookups(part, caller))
         case IsNull():
             return tree
 
@@ -97,7 +138,7 @@ class Reader:
         async def work(connection: Connection) -> Record:
             return await self.by_id(connection, task, identifier, fields)
 
-        return await self._executor.read(work, task.table.name, quick=True)
+        return await self._executor.read(work, task.table.name, quick=True, cost=task.cost)
 
     async def some(self, task: Task, identifiers: Sequence[JSON]) -> list[Record]:
         """Records in the order of their ids, repeated ones repeated. With `continue` each once, by key.
@@ -115,7 +156,7 @@ class Reader:
         async def work(connection: Connection) -> Outcome[Record]:
             return await perform(connection, identifiers, act, task.options, table=task.table.name, reads=True)
 
-        outcome = await self._executor.read(work, task.table.name)
+        outcome = await self._executor.read(work, task.table.name, cost=task.cost)
         outcome.raise_failures("retrieved", task.options, lambda record: {name: record[name] for name in asked})
         found = outcome.results()
         if task.options.goes_on:
@@ -141,7 +182,7 @@ class Reader:
 
     async def count(self, task: Task) -> int:
         where, values = plan.bind(task.table, wanted_filter(task))
-        return await self._count(task.table, where, values)
+        return await self._count(task, where, values)
 
     async def page(self, task: Task) -> tuple[list[Record], dict[str, JSON]]:
         """Records by filter, and the `meta` that goes with them.
@@ -149,6 +190,78 @@ class Reader:
         Raises:
             BadRequest: a filter, field, order or group that makes no sense.
         """
+        table, options, page = task.table, task.options, self._page(task)
+        if options.after is not None:
+            return await self._after(task, page, options.after)
+        # One row more than the server's own limit tells whether there is more, without a count.
+        bound = [*page.values, page.limit + page.imposed, options.offset]
+        quick = self._is_quick(table, page) and not options.group
+
+        async def work(connection: Connection) -> list[Record]:
+            rows = await self._executor.fetch(connection, page.shape, bound)
+            return self._executor.row_maker(table, page.shape.columns).records(rows)
+
+        records = await self._executor.read(work, table.name, quick=quick, cost=task.cost)
+        beyond = options.offset + len(records) > task.max_records or (not records and options.offset > task.max_records)
+        meta: dict[str, JSON] = {}
+        if options.include_count or (page.imposed and beyond):
+            meta = _counted(await self._count(task, page.shape.where, page.values), page, options.offset)
+        return records[: page.limit], meta
+
+    async def _after(self, task: Task, page: _Page, cursor: str) -> tuple[list[Record], dict[str, JSON]]:
+        """Records behind a cursor; `meta.after` is the next one, absent on the last page."""
+        table, where = task.table, page.shape.where
+        if task.options.offset or task.options.group:
+            raise BadRequest("With 'after' there can be no offset and no group.")
+        keyset = Keyset(table, page.shape.order, self._executor.dialect.name)
+        segments = keyset.segments(cursor)
+        shape = replace(page.shape, columns=(*page.shape.columns, *keyset.columns), order=keyset.order)
+
+        async def work(connection: Connection) -> list[Row]:
+            rows: list[Row] = []
+            for condition, more in segments:
+                left = page.limit + 1 - len(rows)
+                if left < 1:
+                    break
+                part = replace(shape, where=plan.both(where, condition))
+                rows += await self._executor.fetch(connection, part, [*page.values, *more, left, 0])
+            return rows
+
+        quick = self._is_quick(table, replace(page, shape=shape))
+        rows = await self._executor.read(work, table.name, quick=quick, cost=task.cost)
+        meta: dict[str, JSON] = {}
+        if task.options.include_count:
+            meta["count"] = await self._count(task, where, page.values)
+        if len(rows) > page.limit:
+            del rows[page.limit :]
+            meta["after"] = keyset.after(rows[-1])
+        return self._executor.row_maker(table, page.shape.columns).records(rows), meta
+
+    async def parts(self, task: Task) -> tuple[AsyncGenerator[list[Record], None], dict[str, JSON]]:
+        """As `page`, for a long list: its records come in parts while they are read."""
+        table, offset, page = task.table, task.options.offset, self._page(task)
+        meta: dict[str, JSON] = {}
+        if task.options.include_count or page.imposed:
+            # Before the rows: what stands beside the list must be known when it begins.
+            count = await self._count(task, page.shape.where, page.values)
+            if task.options.include_count or count > task.max_records:
+                meta = _counted(count, page, offset)
+        maker = self._executor.row_maker(table, page.shape.columns)
+        rows = self._executor.stream(page.shape, [*page.values, page.limit, offset], table.name, size=PART)
+
+        async def records() -> AsyncGenerator[list[Record], None]:
+            async with aclosing(rows):
+                async for part in rows:
+                    yield maker.records(part)
+
+        return records(), meta
+
+    def limit(self, task: Task) -> int:
+        """Most records that a page will hold."""
+        wanted = task.options.limit
+        return wanted if wanted and wanted <= task.max_records else task.max_records
+
+    def _page(self, task: Task) -> _Page:
         table, options = task.table, task.options
         where, values = plan.bind(table, wanted_filter(task))
         if options.group:
@@ -159,39 +272,34 @@ class Reader:
             table=table.source,
             columns=columns,
             where=where,
-            group=tuple(plan.column_of(table, name, "group field").name for name in options.group),
+            group=tuple(plan.stored_column_of(table, name, "group field").name for name in options.group),
             order=plan.order_of(table, options.order),
             paged=True,
         )
-        limit = options.limit if options.limit and options.limit <= task.max_records else task.max_records
-        # One row more than the server's own limit tells whether there is more, without a count.
-        imposed = limit != options.limit
-        quick = limit <= QUICK_PAGE and where is None and not options.group and on_key(table, shape.order)
+        limit = self.limit(task)
+        return _Page(shape=shape, values=values, limit=limit, imposed=limit != options.limit)
 
-        async def work(connection: Connection) -> list[Record]:
-            rows = await self._executor.fetch(connection, shape, [*values, limit + imposed, options.offset])
-            return self._executor.row_maker(table, columns).records(rows)
+    @staticmethod
+    def _is_quick(table: Table, page: _Page) -> bool:
+        return page.limit <= QUICK_PAGE and page.shape.where is None and on_key(table, page.shape.order)
 
-        records = await self._executor.read(work, table.name, quick=quick)
-        beyond = options.offset + len(records) > task.max_records or (not records and options.offset > task.max_records)
-        meta: dict[str, JSON] = {}
-        if options.include_count or (imposed and beyond):
-            count = await self._count(table, where, values)
-            meta["count"] = count
-            if count - options.offset > limit:
-                meta["next"] = options.offset + limit
-        return records[:limit], meta
-
-    async def _count(self, table: Table, where: Filter | None, values: Sequence[Value]) -> int:
+    async def _count(self, task: Task, where: Filter | None, values: Sequence[Value]) -> int:
         async def work(connection: Connection) -> int:
-            rows = await self._executor.fetch(connection, Count(table=table.source, where=where), values)
+            rows = await self._executor.fetch(connection, Count(table=task.table.source, where=where), values)
             return int(rows[0][0] or 0)
 
-        return await self._executor.read(work, table.name)
+        return await self._executor.read(work, task.table.name, cost=task.cost)
 
     @staticmethod
     def _fields(task: Task) -> tuple[str, ...]:
         return plan.fields_of(task.table, ("*",) if task.options.fields is None else task.options.fields)
+
+
+def _counted(count: int, page: _Page, offset: int) -> dict[str, JSON]:
+    meta: dict[str, JSON] = {"count": count}
+    if count - offset > page.limit:
+        meta["next"] = offset + page.limit
+    return meta
 
 
 def on_key(table: Table, order: Sequence[Order]) -> bool:

@@ -6,16 +6,17 @@ from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
 from reverie.errors import BadRequest, NotFound, ReverieError
-from reverie.model import JSON, Context, Request, Response, Verb, is_true
+from reverie.model import JSON, Context, Parts, Request, Response, Verb, is_true
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.describe import describe_table
-from reverie.services.sql.execute import Executor, Record
+from reverie.services.sql.execute import FREE, Cost, Executor, Record
+from reverie.services.sql.limits import Limits
 from reverie.services.sql.nested import Nested
 from reverie.services.sql.options import Options, read_options
 from reverie.services.sql.plan import UnknownField
-from reverie.services.sql.reading import Reader, Task
+from reverie.services.sql.reading import LONG, PART, Reader, Task
 from reverie.services.sql.reflect import Reflector
-from reverie.services.sql.related import RelatedReader, must_allow, role_filter, wishes, with_keys
+from reverie.services.sql.related import RelatedReader, Wish, must_allow, role_filter, wishes, with_keys
 from reverie.services.sql.relations import Relation, name_of, relations, usable
 from reverie.services.sql.writing import Writer
 
@@ -39,6 +40,7 @@ class Records:
         service: str,
         service_id: int,
         max_records: int,
+        limits: Limits,
     ) -> None:
         self._executor = executor
         self._reader = reader
@@ -48,6 +50,7 @@ class Records:
         self._service = service
         self._service_id = service_id
         self._max_records = max_records
+        self._limits = limits
         self._relations: dict[str, Mapping[str, Relation]] = {}
         self._relations_of: Catalogue | None = None
 
@@ -76,14 +79,18 @@ class Records:
         options = read_options(request.parameters, None if one else _options_in(request))
         catalogue = await self._reflector.catalogue()
         known = self._relations_from(catalogue, table)
-        wished = wishes(known, catalogue, options, request.parameters, self._max_records)
+        most = self._most(context)
+        wished = wishes(known, catalogue, options, request.parameters, most)
         task = Task(
             table=table,
             options=with_keys(table, options, wished, identifies=request.method != "GET"),
             caller=context.caller,
-            max_records=self._max_records,
+            max_records=most,
             mine=role_filter(self._service, table, Verb[request.method], context, request.resource),
+            cost=self._cost(context),
         )
+        if not one and context.streams and self._is_long(task, request, wished):
+            return await self._in_parts(task)
         nested = Nested(
             executor=self._executor,
             reader=self._reader,
@@ -95,8 +102,46 @@ class Records:
         records, meta, alone = await self._records(task, identifier, request, nested)
         if records is None:
             return Response(content=alone)
-        await self._related.attach(records, wished, context)
+        await self._related.attach(records, wished, context, task.cost)
         return Response(content=cast("JSON", records[0])) if one else _list(records, options, meta)
+
+    def _most(self, context: Context) -> int:
+        """Most records of one answer."""
+        most = self._limits.of(context.caller.role).max_records
+        return self._max_records if most is None else min(most, self._max_records)
+
+    def _cost(self, context: Context) -> Cost:
+        within = self._limits.of(context.caller.role).max_seconds
+        return FREE if within is None and context.note is None else Cost(within, context.note)
+
+    # -- long lists
+
+    def _is_long(self, task: Task, request: Request, wished: Sequence[Wish]) -> bool:
+        """Whether this is a list that may be long and needs no more than one read, so that it can come in parts.
+
+        Under a limit of time it does not: how long a stream takes is up to its client.
+        """
+        options = task.options
+        return (
+            request.method == "GET"
+            and self._reader.limit(task) > LONG
+            and self._executor.streams()
+            and not (options.ids or options.count_only or options.as_list or options.include_schema or wished)
+            and options.after is None
+            and task.cost.within is None
+            and not _records_in(request.payload)
+        )
+
+    async def _in_parts(self, task: Task) -> Response:
+        """A long list; one that turns out short is an answer like others."""
+        rest, meta = await self._reader.parts(task)
+        first: list[Record] = await anext(rest, [])
+        if len(first) < PART:
+            await rest.aclose()
+            return _list(first, task.options, meta)
+        return Response(parts=Parts(first=first, rest=rest, meta=meta))
+
+    # -- what is asked
 
     async def _records(
         self, task: Task, identifier: str, request: Request, nested: Nested
@@ -169,7 +214,7 @@ class Records:
         if verb != Verb.GET:
             must_allow(self._service, table.shown, verb, context)
         mine = role_filter(self._service, table, verb, context)
-        return Task(table=table, options=Options(), caller=context.caller, max_records=self._max_records, mine=mine)
+        return Task(table=table, options=Options(), caller=context.caller, max_records=self._most(context), mine=mine)
 
     def _relations_from(self, catalogue: Catalogue, table: Table) -> Mapping[str, Relation]:
         if self._relations_of is not catalogue:

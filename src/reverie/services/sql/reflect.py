@@ -52,7 +52,7 @@ class Reflector:
             raise ReverieError("The database failed while its tables were looked up; the log says why.") from error
         extras = await self._extras.load()
         if known is None or self._laid is None or self._laid[0] is not reflected or self._laid[1] != extras:
-            known = self._catalogue = laid_over(reflected, extras)
+            known = self._catalogue = laid_over(reflected, extras, self._dialect.name)
             self._laid = (reflected, extras)
         # A look that takes long is rarer.
         self._next_look = now + max(LOOK_EVERY, (time.monotonic() - now) / SHARE_OF_LOOKING)

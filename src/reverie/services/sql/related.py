@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reverie.auth.access import allows, filters_for
+from reverie.auth.access import allows, filters_for, record_filters
 from reverie.database import Connection, Value
 from reverie.errors import Forbidden, NotSupported
 from reverie.model import JSON, Context, Role, Verb
 from reverie.services.sql import plan
 from reverie.services.sql.catalogue import Catalogue, Column, Table
-from reverie.services.sql.execute import Executor, Record
+from reverie.services.sql.execute import FREE, Cost, Executor, Record
 from reverie.services.sql.filters import And, Filter, IsIn, Or, condition
 from reverie.services.sql.options import Options, names, whole_number
 from reverie.services.sql.reading import with_lookups
@@ -66,7 +66,7 @@ def role_filter(
         component: as the path names it, where it says more than the table.
     """
     role, requestor = context.caller.role, int(context.requestor)
-    every = filters_for(role, service, component or f"_table/{table.shown}", int(verb), requestor)
+    every = record_filters(role, service, table.shown, component or "", int(verb), requestor)
     if role is not None and table.shown != table.name and _names(role, service, f"_table/{table.name}"):
         every += filters_for(role, service, f"_table/{table.name}", int(verb), requestor)
     found: Filter | None = None
@@ -164,7 +164,9 @@ class RelatedReader:
         self._reflector = reflector
         self._service = service
 
-    async def attach(self, records: Sequence[Record], wished: Sequence[Wish], context: Context) -> None:
+    async def attach(
+        self, records: Sequence[Record], wished: Sequence[Wish], context: Context, cost: Cost = FREE
+    ) -> None:
         """Put the related records into *records*, after their own fields.
 
         Raises:
@@ -181,35 +183,37 @@ class RelatedReader:
             left = wish.limit
             for some in _parts(keys):
                 if wish.kind == "many_many":
-                    left -= await self._through(wish, some, left, context, found)
+                    left -= await self._through(wish, some, left, context, cost, found)
                 else:
-                    left -= await self._direct(wish, some, left, context, found)
+                    left -= await self._direct(wish, some, left, context, cost, found)
             for record in records:
                 record[wish.name] = _value(wish, found.get(_key(record[wish.field]), []))
 
     async def _direct(
-        self, wish: Wish, keys: list[JSON], limit: int, context: Context, found: dict[JSON, list[Record]]
+        self, wish: Wish, keys: list[JSON], limit: int, context: Context, cost: Cost, found: dict[JSON, list[Record]]
     ) -> int:
         field = plan.column_of(wish.table, str(wish.relation["ref_field"]))
-        records = await self._read(wish.table, field, keys, wish.columns, wish.order, limit, context)
+        records = await self._read(wish.table, field, keys, wish.columns, wish.order, limit, context, cost)
         for key, record in records:
             found[key].append(record)
         return len(records)
 
     async def _through(
-        self, wish: Wish, keys: list[JSON], limit: int, context: Context, found: dict[JSON, list[Record]]
+        self, wish: Wish, keys: list[JSON], limit: int, context: Context, cost: Cost, found: dict[JSON, list[Record]]
     ) -> int:
         """Over the rows of the table between; a record that several of them lead to comes as often."""
         junction = await self._reflector.table(str(wish.relation["junction_table"]))
         near = plan.column_of(junction, str(wish.relation["junction_field"]))
         far = plan.column_of(junction, str(wish.relation["junction_ref_field"]))
         order = tuple(Order(name) for name in junction.primary_key)
-        links = await self._read(junction, near, keys, (near.name, far.name), order, limit, context)
+        links = await self._read(junction, near, keys, (near.name, far.name), order, limit, context, cost)
         wanted = list(dict.fromkeys(key for _, link in links if (key := _key(link[far.name])) is not None))
         field = plan.column_of(wish.table, str(wish.relation["ref_field"]))
         records: dict[JSON, tuple[int, Record]] = {}
         for some in _parts(wanted):
-            for key, record in await self._read(wish.table, field, some, wish.columns, wish.order, limit, context):
+            for key, record in await self._read(
+                wish.table, field, some, wish.columns, wish.order, limit, context, cost
+            ):
                 records[key] = (len(records), record)
         ends = [(_key(link[near.name]), _key(link[far.name])) for _, link in links]
         reached = [(parent, records[key]) for parent, key in ends if key in records]
@@ -228,6 +232,7 @@ class RelatedReader:
         order: tuple[Order, ...],
         limit: int,
         context: Context,
+        cost: Cost,
     ) -> list[tuple[JSON, Record]]:
         """Rows whose *field* is one of *keys*, each under that key, as far as the role sees them."""
         if not keys or limit < 1:
@@ -242,7 +247,7 @@ class RelatedReader:
             rows = await self._executor.fetch(connection, shape, bound)
             return self._executor.row_maker(table, shown).records(rows)
 
-        records = await self._executor.read(work, table.name)
+        records = await self._executor.read(work, table.name, cost=cost)
         keyed = [(_key(record[field.name]), record) for record in records]
         if shown != columns:
             for record in records:

@@ -17,6 +17,7 @@ from reverie.services.sql.extras import Extras
 from reverie.services.sql.options import names
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.relations import relations
+from reverie.services.sql.values import to_text
 from reverie.store.records import ExtraRecord
 
 Access = Callable[[str], int]
@@ -87,14 +88,16 @@ class Schema:
         name = record.get("name")
         if not isinstance(name, str) or not name.strip() or "\0" in name or "/" in name:
             raise BadRequest("Every table needs a name.")
-        name = name.strip()
+        name = to_text("name", name.strip())
         self._reflector.forget()
         catalogue = await self._reflector.catalogue()
         known = catalogue.table(name)
         if known is None:
             fields = _fields(record)
-            statements = self._executor.dialect.create_table(name, [properties.without(field) for field in fields])
-            kept = properties.of_table(catalogue, name, record, None) + properties.of_fields(name, fields, None)
+            stored = [properties.without(field) for field in fields if not properties.is_virtual(field)]
+            statements = self._executor.dialect.create_table(name, stored)
+            kept = properties.of_table(catalogue, name, record, None)
+            kept += properties.of_fields(name, fields, None, self._executor.dialect.name)
             own: list[JSON] = [dict(one) for one in _relations(record) if is_true(one.get("is_virtual"))]
             await self._run(statements, name)
             await self._keep(kept)
@@ -119,11 +122,13 @@ class Schema:
         body = _lower(record)
         fields = _fields(body)
         kept = properties.of_table(catalogue, table.name, body, table)
-        kept += properties.of_fields(table.name, fields, table)
+        kept += properties.of_fields(table.name, fields, table, self._executor.dialect.name)
         kept += properties.of_relations(catalogue, table, _relations(body), self._service_id)
         statements = []
         for field in fields:
             column = table.real_column(str(field.get("name", "")))
+            if properties.is_virtual(field) or (column is not None and column.virtual):
+                continue
             if column is None:
                 statements += self._executor.dialect.add_column(table.name, properties.without(field))
             elif changed := _changed(column, field):
@@ -183,7 +188,8 @@ class Schema:
 
     def _without(self, table: Table, columns: Sequence[str]) -> list[str]:
         dialect = self._executor.dialect
-        return [one for column in columns for one in dialect.drop_column(table, column)]
+        stored = [name for column in columns if (name := table.stored_name(column))]
+        return [one for column in stored for one in dialect.drop_column(table, column)]
 
     async def _keep(self, kept: Sequence[ExtraRecord]) -> None:
         if changes := [one for one in kept if one.properties]:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from reverie.auth.access import verbs
 from reverie.database import Database
 from reverie.errors import BadRequest, NotFound
 from reverie.events.names import VERBS, EventPath, Moment
-from reverie.model import JSON, Context, Request, Response, Verb, is_true
+from reverie.model import JSON, Context, Request, Response, Role, Verb, is_true
 from reverie.services.openapi import Description, Detail
+from reverie.services.sql import explain
 from reverie.services.sql.calling import KINDS, PLACES, Routines
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.execute import Executor, writable
+from reverie.services.sql.explain import Explainer
 from reverie.services.sql.extras import BriefExtras, Extras
+from reverie.services.sql.limits import Limits
 from reverie.services.sql.openapi import describe
 from reverie.services.sql.options import names
 from reverie.services.sql.quick import QuickReads
@@ -35,13 +38,23 @@ class SqlService:
     """`Service` over one database.
 
     Args:
-        record: settings ``max_records`` (1000), ``read_only`` and ``allow_upsert``, beside those that *dialect* needs.
+        record: settings ``max_records`` (1000), ``limits``, ``read_only`` and ``allow_upsert``, beside those that
+            *dialect* needs.
         database: opened by ``dialect.open(record)``; closed with the service.
         extras: what is kept beside the database; without it, as long as the service lives.
+        keeps_plans: False plans and compiles every request anew, and answers the same.
+        role: the role with that id, for explanations.
     """
 
     def __init__(
-        self, record: ServiceRecord, dialect: Dialect, database: Database, extras: Extras | None = None
+        self,
+        record: ServiceRecord,
+        dialect: Dialect,
+        database: Database,
+        extras: Extras | None = None,
+        role: Callable[[int], Awaitable[Role | None]] | None = None,
+        *,
+        keeps_plans: bool = True,
     ) -> None:
         self.name = record.name.lower()
         self._id = record.id
@@ -52,27 +65,43 @@ class SqlService:
             None if book is None else Routines(database, book, service=self.name, read_only=self._read_only)
         )
         self._kinds = RESOURCES | KINDS if self._routines else RESOURCES
-        executor = Executor(database, dialect)
+        executor = Executor(database, dialect, keeps_plans=keeps_plans)
         extras = extras or BriefExtras()
         self._reflector = Reflector(database, dialect, extras)
         self._schema = Schema(executor, self._reflector, extras, record.id)
-        reader = Reader(executor)
         most = _max_records(record.config.get("max_records"))
-        self._quick = QuickReads(executor, self._reflector, service=self.name, max_records=most)
-        self._records = Records(
-            executor,
-            reader,
-            RelatedReader(executor, self._reflector, service=self.name),
-            Writer(executor, reader, upserts=is_true(record.config.get("allow_upsert"))),
-            self._reflector,
-            service=self.name,
-            service_id=record.id,
-            max_records=most,
+        limits = Limits(record.config.get("limits"), self.name)
+        self._quick = (
+            QuickReads(executor, self._reflector, service=self.name, max_records=most, limits=limits)
+            if keeps_plans
+            else None
         )
+
+        def records(executor: Executor) -> Records:
+            reader = Reader(executor)
+            return Records(
+                executor,
+                reader,
+                RelatedReader(executor, self._reflector, service=self.name),
+                Writer(executor, reader, upserts=is_true(record.config.get("allow_upsert"))),
+                self._reflector,
+                service=self.name,
+                service_id=record.id,
+                max_records=most,
+                limits=limits,
+            )
+
+        async def read(executor: Executor, request: Request, context: Context) -> Response:
+            return await records(executor).handle(request.resource.partition("/")[2], request, context)
+
+        self._records = records(executor)
+        self._explainer = Explainer(executor, read, role, limits, service=self.name)
 
     async def handle(self, request: Request, context: Context) -> Response:
         if request.method == "GET" and request.resource.startswith("_table/"):
-            quick = await self._quick.answer(request, context)
+            if explain.HEADER in request.headers and explain.asks(request):
+                return await self._explainer.answer(request, context)
+            quick = await self._quick.answer(request, context) if self._quick else None
             if quick is not None:
                 return quick
         kind, _, path = request.resource.strip("/").partition("/")

@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import cast
 
 from reverie.auth.lookups import put_lookups
-from reverie.database import Connection, Row, Value
+from reverie.database import Connection, Refusal, Row, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported
 from reverie.model import JSON, Caller
 from reverie.services.sql import plan
 from reverie.services.sql.batch import Outcome, RolledBack, perform
+from reverie.services.sql.blame import blame_references
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.filters import And, Filter, IsNull, Not, Or
+from reverie.services.sql.filters import And, Applied, Filter, IsNull, Not, Or
 from reverie.services.sql.nested import Nested, Written, failure_of
 from reverie.services.sql.reading import Reader, Task, not_found, wanted_filter
 from reverie.services.sql.statements import Delete, Insert, Update
@@ -69,7 +70,7 @@ class Writer:
             key=table.primary_key,
             counted=next((column.name for column in table.columns if column.auto_increment), None),
         )
-        rows = await self._executor.fetch(connection, shape, [*(values[name] for name in names), *more])
+        rows = await self._store(connection, task, shape, [*(values[name] for name in names), *more])
         return self._written(task, rows[0], checked=check is not None)
 
     # -- change
@@ -83,7 +84,7 @@ class Writer:
                 raise written.failure
             return written
 
-        return (await self._executor.write(work, task.table.name)).record
+        return (await self._executor.write(work, task.table.name, cost=task.cost)).record
 
     async def _update_nested(
         self, connection: Connection, task: Task, identifier: JSON, item: JSON, nested: Nested
@@ -129,12 +130,12 @@ class Writer:
                 check=check,
                 key=table.primary_key,
             )
-            rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more])
+            rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more])
             if check is not None and not all(row[-1] for row in rows):
                 raise _denied()
 
         if values:
-            await self._executor.write(work, table.name)
+            await self._executor.write(work, table.name, cost=task.cost)
         return (await self._reader.page(_ids_only(task)))[0]
 
     async def update(self, connection: Connection, task: Task, identifier: JSON, record: Mapping[str, JSON]) -> Written:
@@ -158,7 +159,7 @@ class Writer:
                 key=table.primary_key,
                 by=tuple(column.name for column in key),
             )
-            rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more, *more])
+            rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more, *more])
             if rows:
                 return self._written(task, rows[0], checked=mine is not None)
         if self._upserts:
@@ -185,7 +186,7 @@ class Writer:
         async def work(connection: Connection) -> Written:
             return await self.delete(connection, task, identifier)
 
-        return (await self._executor.write(work, task.table.name)).record
+        return (await self._executor.write(work, task.table.name, cost=task.cost)).record
 
     async def delete_ids(self, task: Task, identifiers: Sequence[JSON]) -> list[Record]:
         """Delete by ids, or by records that hold them."""
@@ -215,7 +216,7 @@ class Writer:
             for record in records if key else [{}]:
                 await self._executor.fetch(connection, shape, [*plan.key_values(key, record), *values])
 
-        await self._executor.write(work, table.name)
+        await self._executor.write(work, table.name, cost=task.cost)
         return [{name: record[name] for name in asked} for record in records], meta
 
     async def truncate(self, task: Task) -> None:
@@ -225,7 +226,7 @@ class Writer:
         async def work(connection: Connection) -> None:
             await self._executor.fetch(connection, Delete(table=task.table.source, where=where), values)
 
-        await self._executor.write(work, task.table.name)
+        await self._executor.write(work, task.table.name, cost=task.cost)
 
     async def delete(self, connection: Connection, task: Task, identifier: JSON) -> Written:
         table = task.table
@@ -251,11 +252,21 @@ class Writer:
             return await perform(connection, items, act, task.options, table=task.table.name, failure_of=failure_of)
 
         try:
-            outcome = await self._executor.write(work, task.table.name)
+            outcome = await self._executor.write(work, task.table.name, cost=task.cost)
         except RolledBack as undone:
             outcome = cast("Outcome[Written]", undone.outcome)
         outcome.raise_failures(verb, task.options, lambda written: written.identity)
         return [written.record for written in outcome.results()]
+
+    async def _store(
+        self, connection: Connection, task: Task, shape: Insert | Update, values: Sequence[Value]
+    ) -> list[Row]:
+        try:
+            return await self._executor.fetch(connection, shape, values)
+        except Refusal as error:
+            if error.kind == "foreign_key":
+                error.detail = error.detail or blame_references(task.table, shape.columns, values)
+            raise
 
     def _identity(self, task: Task) -> tuple[str, ...]:
         names = task.options.id_field or task.table.primary_key
@@ -321,8 +332,10 @@ def _can_hold(table: Table, tree: Filter, given: Collection[str]) -> bool:
             return all(_can_hold(table, part, given) for part in parts)
         case Or(parts):
             return any(_can_hold(table, part, given) for part in parts)
+        case Applied(part):
+            return _can_hold(table, part, given)
         case Not(part):
-            return isinstance(part, And | Or | Not) or plan.column_of(table, part.field).name in given
+            return isinstance(part, And | Or | Not | Applied) or plan.column_of(table, part.field).name in given
         case _:
             return isinstance(tree, IsNull) or plan.column_of(table, tree.field).name in given
 

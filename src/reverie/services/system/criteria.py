@@ -184,6 +184,8 @@ class Columns:
             return or_(*(self._expression(part) for part in tree.parts))
         if isinstance(tree, filters.Not):
             return ~self._expression(tree.part)
+        if isinstance(tree, filters.Applied):
+            return self._expression(tree.part)
         field, column = self.named(tree.field, "filter")
         if isinstance(tree, filters.IsNull):
             missing: ColumnElement[bool] = column.is_(None)

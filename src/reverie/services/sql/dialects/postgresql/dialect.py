@@ -44,6 +44,7 @@ SPELLING: Final = Spelling(
     national=("national character varying", "national character"),
     decimal="numeric",
     truth=("false", "true"),
+    longest=63,
 )  # fmt: skip
 
 _AS_TEXT: Final = (
@@ -62,6 +63,7 @@ class PostgresqlDialect:
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
     writes: Writes | None = None
     routines: RoutineBook | None = PostgresqlRoutines()
+    explain = "EXPLAIN (FORMAT JSON) "
 
     def __init__(self) -> None:
         self.compiler: SqlAlchemyDialect = sqlalchemy_asyncpg.dialect()  # type: ignore[no-untyped-call] # as SQLAlchemy has it

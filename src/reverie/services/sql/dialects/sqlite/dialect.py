@@ -67,6 +67,7 @@ class SqliteDialect:
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
     writes: Writes | None = None
     routines: RoutineBook | None = None
+    explain = "EXPLAIN QUERY PLAN "
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
