@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from reverie.database import Connection, Database, DatabaseError, Row, Streams, TooSlow, Value
+from reverie.database import Connection, Database, DatabaseError, FetchesEach, Row, Streams, TooSlow, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported
 from reverie.model import JSON
 from reverie.services.sql.batch import refused
@@ -84,6 +84,17 @@ class Executor:
     async def fetch(self, connection: Connection, shape: Shape, values: Sequence[Value]) -> list[Row]:
         statement = self.statements.statement(shape)
         return await connection.fetch(statement.sql, statement.values(values))
+
+    async def fetch_each(self, connection: Connection, shape: Shape, values: Sequence[Sequence[Value]]) -> list[Row]:
+        """The rows of many runs of one statement, in the order of *values*."""
+        statement = self.statements.statement(shape)
+        bound = [statement.values(one) for one in values]
+        if isinstance(connection, FetchesEach):
+            return await connection.fetch_each(statement.sql, bound)
+        rows: list[Row] = []
+        for one in bound:
+            rows += await connection.fetch(statement.sql, one)
+        return rows
 
     async def read(
         self, work: Callable[[Connection], Awaitable[T]], table: str, *, quick: bool = False, cost: Cost = FREE
