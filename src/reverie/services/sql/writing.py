@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import Final, cast
+from typing import cast
 
 from reverie.auth.lookups import put_lookups
 from reverie.database import Connection, Row, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported, ReverieError, Unavailable
 from reverie.model import JSON, Caller
 from reverie.services.sql import plan
+from reverie.services.sql.at_once import MANY, Insertion, NotAtOnce, insert_all
 from reverie.services.sql.batch import Outcome, RolledBack, perform
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.execute import Executor, Record
@@ -21,14 +22,6 @@ from reverie.services.sql.statements import Delete, Insert, Update
 from reverie.services.sql.values import OutOfRange, to_database
 
 Act = Callable[[Connection, JSON], Awaitable[Written]]
-
-
-MANY: Final = 20
-"""Records from which on a batch is tried at once. A smaller one that fails uses up no numbers of a sequence twice."""
-
-
-class _NotAtOnce(Exception):
-    """A batch that must be written record by record."""
 
 
 class Writer:
@@ -63,45 +56,29 @@ class Writer:
                 return await self._executor.write(work, task.table.name, cost=task.cost)
             except (Unavailable, NotSupported):
                 raise
-            except (ReverieError, _NotAtOnce):
+            except (ReverieError, NotAtOnce):
                 pass
         return await self._batch(task, records, act, "created")
 
     async def _insert_all(
         self, connection: Connection, task: Task, items: Sequence[JSON], nested: Nested
     ) -> list[Record]:
-        """Create records without anything nested, the same statement in one go.
-
-        Raises:
-            _NotAtOnce: something is nested, or a row is missing.
-            BadRequest, Forbidden, DatabaseError
-        """
-        groups: list[tuple[Insert, list[list[Value]]]] = []
+        """Create records without anything nested. Raises NotAtOnce, BadRequest, Forbidden, DatabaseError."""
+        insertions: list[Insertion] = []
         for item in items:
             record, parts = nested.split(item)
             if parts:
-                raise _NotAtOnce
-            shape, values = self._insertion(task, record)
-            if not groups or groups[-1][0] != shape:
-                groups.append((shape, []))
-            groups[-1][1].append(values)
-        found: list[Record] = []
-        for shape, all_values in groups:
-            rows = await self._executor.fetch_each(connection, shape, all_values)
-            if len(rows) != len(all_values):
-                raise _NotAtOnce  # a trigger of the database kept one out
-            if shape.check is not None and not all(row[-1] for row in rows):
-                raise _denied()
-            made = self._executor.row_maker(task.table, shape.returning).records(rows)
-            found += [self._shaped(task, record).record for record in made]
-        return found
+                raise NotAtOnce
+            insertions.append(self._insertion(task, record))
+        made = await insert_all(self._executor, connection, task.table, insertions)
+        return [self._shaped(task, record).record for record in made]
 
     async def insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
         shape, values = self._insertion(task, record)
         rows = await self._executor.fetch(connection, shape, values)
         return self._written(task, rows[0], checked=shape.check is not None)
 
-    def _insertion(self, task: Task, record: Mapping[str, JSON]) -> tuple[Insert, list[Value]]:
+    def _insertion(self, task: Task, record: Mapping[str, JSON]) -> Insertion:
         """The statement that creates a record, and its values. Raises BadRequest, Forbidden."""
         table = task.table
         values = _known(table, record, task.caller, creating=True)
