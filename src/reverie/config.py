@@ -50,6 +50,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         queue_tries: of the worker of ``reverie up``; 0 for ever.
         queue_timeout: seconds a queued script may run under ``reverie up``; 0 for ever.
         queue_crashes: a job whose process died this often is failed.
+        sql_plans: ``none`` has every request of database services planned and compiled anew.
         metrics: ``open`` lets programs of this machine read /metrics without credentials.
         metrics_token: with it as a bearer token /metrics can be read from anywhere.
         scripting_disable: languages that are switched off, or ``("all",)``.
@@ -73,6 +74,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     sqlite_synchronous: Literal["full", "normal"] = "full"
+    sql_plans: Literal["kept", "none"] = "kept"
     metrics: Literal["closed", "open"] = "closed"
     metrics_token: str | None = None
     script_egress: Literal["any", "public", "none"] = "any"

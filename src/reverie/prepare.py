@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,9 +17,11 @@ from reverie.app import build, table_names
 from reverie.config import Settings
 from reverie.database import Connection
 from reverie.demo import sample_sql
-from reverie.errors import SettingsError
+from reverie.errors import BadRequest, SettingsError, Unavailable
 from reverie.model import JSON, Caller, Request
+from reverie.mysql.address import Address as MysqlAddress
 from reverie.platform import SET_UP, Platform
+from reverie.postgresql.address import Address as PostgresqlAddress
 from reverie.sealing import secret_from
 from reverie.sqlite import SqliteDatabase
 from reverie.store import tables
@@ -36,6 +38,11 @@ DEMO_ADMIN: Final = "admin@example.test"
 _DEMO_APP: Final = "demo_app"
 _SHOWN_TABLES: Final = 3
 _NAME: Final = re.compile(r"[^a-z0-9_-]+")
+_SCHEMES: Final = {
+    "sqlite": "sqlite", "postgresql": "pgsql", "postgres": "pgsql", "mysql": "mysql",
+    "mariadb": "mysql",
+}  # fmt: skip
+"""Types of services by the beginning of an address."""
 
 
 @dataclass(kw_only=True)
@@ -59,7 +66,7 @@ async def prepare(settings: Settings, given: Sequence[str], write: bool) -> Prep
         SettingsError: a given file or address cannot be served, or the administrator's password is too short.
     """
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    files = [database_file(one, write=write) for one in given]
+    wanted = [served_database(one, write=write) for one in given]
     is_new = version_of(settings.store) is None
     if settings.secret_key is None:
         secret_from(settings.data_dir)
@@ -71,8 +78,8 @@ async def prepare(settings: Settings, given: Sequence[str], write: bool) -> Prep
             await _make_demo(platform.store, settings)
         if settings.demo:
             await _tell_of_demo(platform, prepared)
-        for file in files:
-            await _serve_file(platform, settings, file, prepared, write=write)
+        for one in wanted:
+            await _serve(platform, settings, one, prepared, write=write)
     return prepared
 
 
@@ -101,7 +108,8 @@ async def _make_demo(store: Store, settings: Settings) -> None:
     path = settings.data_dir / "db.sqlite"
     if not path.exists():
         await _fill(path)
-    service_id = await _store_service(store, "db", path, read_only=False, description="Harbour Pantry, a sample")
+    sample = Served(type="sqlite", name="db", config={"database": str(path)}, shown=path.name)
+    service_id = await _store_service(store, "db", sample, read_only=False, description="Harbour Pantry, a sample")
     app_id, _ = await _make_app(store, "demo", {service_id: ALL})
     await put_fact(store, _DEMO_APP, str(app_id))
 
@@ -139,18 +147,47 @@ async def _tell_of_demo(platform: Platform, prepared: Prepared) -> None:
     prepared.admin_token = (await platform.auth.open_session(administrator.id)).token
 
 
-# -- files
+# -- databases that were given
 
 
-def database_file(given: str, *, write: bool) -> Path:
-    """The SQLite file that a file name or ``sqlite:///`` address means.
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A database that a start was given.
+
+    Attributes:
+        name: what its service is called, if that is free.
+        config: settings of the service that say where it is.
+        shown: the same for people, without a password.
+    """
+
+    type: str
+    name: str
+    config: dict[str, JSON]
+    shown: str
+
+
+def served_database(given: str, *, write: bool) -> Served:
+    """The database that a file name or address means: ``sqlite:///``, ``postgresql://`` or ``mysql://``.
 
     Raises:
-        SettingsError: it is of another database, or not there.
+        SettingsError: it is of another kind, or not there; never shows a password.
     """
     address = re.match(r"([a-z0-9+]+):", given)
-    if address and address[1] != "sqlite" and len(address[1]) > 1:
-        raise SettingsError([f"{given}: databases of type {address[1]!r} cannot be served yet; SQLite files can"])
+    scheme = address[1] if address and len(address[1]) > 1 else "sqlite"
+    kind = _SCHEMES.get(scheme)
+    if kind is None:
+        raise SettingsError([f"databases of type {scheme!r} cannot be served; {', '.join(sorted(_SCHEMES))} can"])
+    if kind == "sqlite":
+        path = _database_file(given, write=write)
+        return Served(type=kind, name=path.stem, config={"database": str(path)}, shown=path.name)
+    try:
+        shown = str(MysqlAddress.parse(given) if kind == "mysql" else PostgresqlAddress.parse(given))
+    except ValueError as error:
+        raise SettingsError([f"the {scheme} address that is to be served does not fit: {error}"]) from None
+    return Served(type=kind, name=shown.rpartition("/")[2], config={"url": given}, shown=shown)
+
+
+def _database_file(given: str, *, write: bool) -> Path:
     path = Path(given.removeprefix("sqlite:///")).expanduser().absolute()
     if path.is_dir() or not (path.exists() or (write and path.parent.is_dir())):
         raise SettingsError([f"{given}: there is no such file" + ("" if write else "; --write would make one")])
@@ -159,10 +196,13 @@ def database_file(given: str, *, write: bool) -> Path:
     return path
 
 
-async def _serve_file(platform: Platform, settings: Settings, path: Path, prepared: Prepared, *, write: bool) -> None:
+async def _serve(platform: Platform, settings: Settings, served: Served, prepared: Prepared, *, write: bool) -> None:
     store = platform.store
-    name = await _free_name(platform, path)
-    service_id = await _store_service(store, name, path, read_only=not write)
+    if served.type not in platform.types:
+        missing = "mysql" if served.type == "mysql" else "postgresql"
+        raise SettingsError([f"{served.shown}: its driver is not installed: pip install 'reverie[{missing}]'"])
+    name = await _free_name(platform, served)
+    service_id = await _store_service(store, name, served, read_only=not write)
     app_id = await get_fact(store, f"served:{name}")
     if app_id is None:
         made, key = await _make_app(store, f"served {name}", {service_id: ALL if write else READ})
@@ -171,28 +211,46 @@ async def _serve_file(platform: Platform, settings: Settings, path: Path, prepar
         value = await store.scalar(select(tables.app.c.api_key).where(tables.app.c.id == int(app_id)))
         key = str(value)
     await platform.memory.fresh()
-    for table in (await table_names(platform, name))[:_SHOWN_TABLES]:
+    try:
+        shown = (await table_names(platform, name))[:_SHOWN_TABLES]
+    except BadRequest as error:
+        raise SettingsError([f"{served.shown}: {error.message}"]) from error
+    except Unavailable as error:
+        # It may come later, as after a restart of all, and the rest is not to wait for it.
+        prepared.notes.append(f"{served.shown} cannot be reached now: {error.message}")
+        shown = []
+    for table in shown:
         url = f"{settings.address}/api/v2/{name}/_table/{quote(table)}?limit=5"
         prepared.curls.append(f"curl -H 'X-DreamFactory-API-Key: {key}' {shlex.quote(url)}")
-    prepared.notes.append(f"{path.name} is the service {name}, " + ("open for writing" if write else "read-only"))
+    prepared.notes.append(f"{served.shown} is the service {name}, " + ("open for writing" if write else "read-only"))
 
 
-async def _free_name(platform: Platform, path: Path) -> str:
-    """A service name after the file; the one it has already, or the next free one."""
-    stem = _NAME.sub("_", path.stem.lower()).strip("_")[:32] or "file"
+async def _free_name(platform: Platform, served: Served) -> str:
+    """A service name after the database; the one it has already, or the next free one."""
+    stem = _NAME.sub("_", served.name.lower()).strip("_")[:32] or "file"
     for number in range(1, 1000):
         name = stem if number == 1 else f"{stem}_{number}"
         known = await platform.memory.service(name)
-        if known is None or known.config.get("database") == str(path):
+        if known is None or _is_same(known.config, served):
             return name
-    raise SettingsError([f"{path.name}: there are a thousand services of that name"])
+    raise SettingsError([f"{served.shown}: there are a thousand services of that name"])
 
 
-async def _store_service(store: Store, name: str, path: Path, *, read_only: bool, description: str = "") -> int:
+def _is_same(config: Mapping[str, JSON], served: Served) -> bool:
+    """Whether a service has that database already, perhaps with another password."""
+    if served.type == "sqlite":
+        return config.get("database") == served.config["database"]
+    try:
+        return served_database(str(config.get("url")), write=False).shown == served.shown
+    except SettingsError:
+        return False
+
+
+async def _store_service(store: Store, name: str, served: Served, *, read_only: bool, description: str = "") -> int:
     """The service's id; its settings are brought up to date when it is there already."""
     service = tables.service
     now = store.now_text()
-    config = seal_config(store.sealer, {"database": str(path), "read_only": read_only}, ())
+    config = seal_config(store.sealer, {**served.config, "read_only": read_only}, {"url"})
 
     async def work(connection: Connection) -> int:
         known = await store.scalar(select(service.c.id).where(service.c.name == name), connection)
@@ -206,7 +264,7 @@ async def _store_service(store: Store, name: str, path: Path, *, read_only: bool
             "label": name,
             "description": description,
             "is_active": True,
-            "type": "sqlite",
+            "type": served.type,
             "config": config,
             "created_date": now,
             "last_modified_date": now,

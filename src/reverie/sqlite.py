@@ -299,9 +299,29 @@ class SqliteDatabase:
                 break
             units.append(unit)
             self._perform(connection, unit)
-        if connection.raw.in_transaction:
-            connection.raw.execute("COMMIT")
+        try:
+            if connection.raw.in_transaction:
+                connection.raw.execute("COMMIT")
+        except driver.IntegrityError:
+            connection.raw.execute("ROLLBACK")
+            if len(units) == 1:
+                raise
+            self._commit_apart(connection, units)
         return stop
+
+    def _commit_apart(self, connection: SqliteConnection, units: list[_Unit]) -> None:
+        """A constraint that is checked at the end, as of a deferred reference, refused the commit: whose was it?"""
+        for unit in units:
+            if unit.error is not None or not unit.done.running():
+                continue
+            try:
+                self._begin(connection)
+                unit.result = step(self._in_savepoint(connection, unit.work))
+                connection.raw.execute("COMMIT")
+            except Exception as error:  # noqa: BLE001, RUF100 - a unit's failure is its caller's, not the batch's
+                unit.error = error if not isinstance(error, driver.Error) else _translate(error)
+                if connection.raw.in_transaction:
+                    connection.raw.execute("ROLLBACK")
 
     def _perform(self, connection: SqliteConnection, unit: _Unit) -> None:
         if not unit.done.set_running_or_notify_cancel():

@@ -6,7 +6,7 @@ import itertools
 import shutil
 import sqlite3
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,14 +15,14 @@ import pytest
 from reverie.demo import sample_sql
 from tests.acceptance.checklist.cases import Case, Step, cases, differences
 from tests.acceptance.server import Answer, Server, running
+from tests.mysql_server import MysqlPlace, mysql_place
 from tests.postgres import SamplePlace, sample_place
 
-ENGINES = {"s": "sqlite", "p": "pgsql"}
+ENGINES = {"s": "sqlite", "p": "pgsql", "m": "mysql"}
+PLACES: dict[str, Callable[[], SamplePlace | MysqlPlace]] = {"p": sample_place, "m": mysql_place}
 CASES = [case for case in cases() if not case.prefix.startswith("cred:")]
 OTHER_SERVICES = ("/files", "/cache")
-LACKING = {
-    "routines": "299 300 301 302 304 310",
-}
+LACKING: dict[str, str] = {}
 """What is not there yet, and the numbers of the cases that fail for want of it."""
 NOT_YET = {number: what for what, numbers in LACKING.items() for number in numbers.split()}
 CONFIG: dict[str, dict[str, object]] = {"cfg:max3": {"max_records": 3}, "cfg:upsert": {"allow_upsert": True}}
@@ -57,7 +57,7 @@ class Stage:
 
     server: Server
     folder: Path
-    places: dict[str, SamplePlace] = field(default_factory=dict)
+    places: dict[str, SamplePlace | MysqlPlace] = field(default_factory=dict)
     service_id: int = 0
     token: str = ""
     keys: dict[tuple[int, str], str] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Stage:
 
     def set_up(self, case: Case, engine: str) -> dict[str, str]:
         """A fresh `db`; the headers of who asks."""
-        place = self._file() if engine == "s" else self._database()
+        place = self._file() if engine == "s" else self._database(engine)
         config: dict[str, object] = {**place, **CONFIG.get(case.prefix, {})}
         if self.service_id:
             self.made("DELETE", f"service/{self.service_id}", None)
@@ -80,10 +80,10 @@ class Stage:
         shutil.copy(self.folder / "sample.sqlite", file)
         return {"database": str(file)}
 
-    def _database(self) -> dict[str, object]:
+    def _database(self, engine: str) -> dict[str, object]:
         for old in list(self.places):
             self.places.pop(old).drop()
-        place = sample_place()
+        place = PLACES[engine]()
         self.places[place.name] = place
         return {**place.config}
 

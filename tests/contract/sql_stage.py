@@ -15,11 +15,13 @@ from reverie.demo import sample_sql
 from reverie.errors import ReverieError
 from reverie.model import JSON, Access, Caller, Context, Request, Requestor, Response, Role
 from reverie.services.sql.dialect import Dialect
+from reverie.services.sql.dialects.mysql import MysqlDialect
 from reverie.services.sql.dialects.postgresql import PostgresqlDialect
 from reverie.services.sql.dialects.sqlite import SqliteDialect
 from reverie.services.sql.extras import BriefExtras
 from reverie.services.sql.service import SqlService
 from reverie.store.records import ServiceRecord
+from tests.mysql_server import MysqlPlace, mysql_place, shared_mysql
 from tests.postgres import SamplePlace, sample_place, shared_server
 
 ADMIN = Caller(is_admin=True, lookups={"town": "Porto", "quote": "x' or 'a'='a"})
@@ -27,12 +29,19 @@ ADMIN = Caller(is_admin=True, lookups={"town": "Porto", "quote": "x' or 'a'='a"}
 DIALECTS: dict[str, Callable[[Path], Dialect]] = {
     "sqlite": SqliteDialect,
     "postgresql": lambda folder: PostgresqlDialect(),
+    "mysql": lambda folder: MysqlDialect(),
 }
 """By name: how each is made for a folder of its own."""
 
+PLACES: dict[str, Callable[[], SamplePlace | MysqlPlace]] = {"postgresql": sample_place, "mysql": mysql_place}
+"""Databases of a server that hold the sample."""
+
 FEATURES: dict[str, frozenset[str]] = {
-    "sqlite": frozenset({"texts hold nul", "sums overflow", "views only read", "reserved names"}),
-    "postgresql": frozenset(),
+    "sqlite": frozenset(
+        {"texts hold nul", "sums overflow", "views only read", "reserved names", "texts by case", "streams"}
+    ),
+    "postgresql": frozenset({"texts by case", "routines", "columns change", "streams"}),
+    "mysql": frozenset({"texts hold nul", "routines", "columns change"}),
 }
 """What one does and another does not; a test that is about it says `needs`."""
 
@@ -65,6 +74,11 @@ class Db:
         if self.name == "postgresql":
             for statement in statements:
                 shared_server().ask(statement, database=str(self._settings["database"]))
+            return
+        if self.name == "mysql":
+            for statement in statements:
+                quoted = f"SET SESSION sql_mode=CONCAT(@@sql_mode, ',ANSI_QUOTES'); {statement}"
+                shared_mysql().ask(quoted, database=str(self._settings["database"]))
             return
         other = connect(self.path)
         for statement in statements:
@@ -163,13 +177,18 @@ class Opener:
         self.name = name
         self.folder = folder
         self.made: list[Db] = []
-        self._place: SamplePlace | None = None
+        self._place: SamplePlace | MysqlPlace | None = None
         self._settings: Mapping[str, JSON] = {"database": "sample.db"}
-        if name == "postgresql":
-            self._place = sample_place()
+        if name in PLACES:
+            self._place = PLACES[name]()
             self._settings = self._place.config
         else:
             fill(folder / "sample.db")
+
+    @property
+    def settings(self) -> Mapping[str, JSON]:
+        """What a service on this database is set to."""
+        return self._settings
 
     def __call__(self, **config: JSON) -> Db:
         self.made.append(Db(self.name, self.folder, self._settings, config))

@@ -126,7 +126,7 @@ async def test_functions_of_a_stored_field_work_on_what_is_read_compared_and_wri
 
     assert await db.get("_table/tag/1") == {"id": 1, "label": "ORGANIC"}
     assert await db.ids("_table/tag", filter="label = 'organic'") == [1]
-    assert await db.ids("_table/tag", filter="label = 'ORGANIC'") == []
+    assert await db.ids("_table/tag", filter="label = 'ORGANIC'") == ([] if db.has("texts by case") else [1])
     created = await db.ask("POST", "_table/tag", {"resource": [{"label": "  rare "}]}, {"fields": "*"})
     assert resources(created) == [{"id": 4, "label": "RARE"}]
     assert await db.ask("PATCH", "_table/tag/4", {"label": "odd"}, {"fields": "label"}) == {"label": "ODD!"}

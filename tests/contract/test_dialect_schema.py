@@ -92,7 +92,8 @@ async def test_a_table_is_created_described_widened_and_dropped(db: Db) -> None:
         ("PATCH", "_schema/tag/_related/nope", {"alias": "x"}, 404),
         ("PATCH", "_schema/tag/_related/product_by_product_tag", {"alias": "label"}, 409),
         ("POST", "_schema/tag/_related", {"is_virtual": True, "type": "near", "field": "id"}, 400),
-        ("PATCH", "_schema/tag/_field/label", {"length": 31}, 501),
+        ("PATCH", "_schema/tag/_field/label", {"is_unique": True}, 501),
+        ("PATCH", "_schema/product/_field/category_id", {"is_foreign_key": False, "ref_table": "tag"}, 501),
         ("DELETE", "_schema/nope", None, 404),
         ("DELETE", "_schema", None, 400),
         ("DELETE", "_schema/supplier", None, 409),
@@ -119,7 +120,11 @@ async def test_one_of_several_tables_may_fail_alone(db: Db) -> None:
 async def test_lists_show_only_what_the_role_may_reach(db: Db) -> None:
     caller = role(("_table/*", 1, []), ("_table/tag/*", 0, []), ("_table/tag", 0, []))
 
-    assert await db.get("") == {"resource": [{"name": "_schema"}, {"name": "_table"}]}
+    assert await db.get("") == {
+        "resource": [
+            {"name": name} for name in ("_schema", "_table", *(("_proc", "_func") if db.has("routines") else ()))
+        ]
+    }
     assert "tag" in items(await db.get("_table", as_list="true"))
     assert "tag" not in items(await db.get("_table", as_list="true", caller=caller))
     assert await db.get("_table", ids="category", fields="name,access", caller=caller) == {
@@ -164,3 +169,36 @@ async def test_a_name_that_the_database_keeps_for_itself_is_refused(db: Db) -> N
 
     body: JSON = {"name": "sqlite_x", "field": [{"name": "id", "type": "id"}]}
     assert (await db.refused("POST", "_schema", body)).status == 400
+
+
+async def test_type_length_null_and_default_of_a_column_can_be_changed(db: Db) -> None:
+    if not db.has("columns change"):
+        refused = await db.refused("PATCH", "_schema/tag/_field/label", {"length": 50})
+        assert (refused.status, "length" in refused.message) == (501, True)
+        return
+
+    db.run("DROP VIEW product_on_sale")  # PostgreSQL refuses to change what a view shows
+
+    async def changed(field: str, **properties: JSON) -> dict[str, JSON]:
+        await db.ask("PATCH", f"_schema/product/_field/{field}", properties)
+        return cast("dict[str, JSON]", await db.get(f"_schema/product/_field/{field}"))
+
+    whole = cast("dict[str, JSON]", await db.get("_schema/product/_field/name"))
+    assert await changed("name", **whole) == whole
+    longer = await changed("name", **{**whole, "length": 90, "precision": None})
+    assert (longer["type"], longer["length"], longer["allow_null"]) == ("string", 90, False)
+    nullable = await changed("name", allow_null=True, default="it's \\ 100%")
+    assert (nullable["allow_null"], nullable["default"], nullable["length"]) == (True, "it's \\ 100%", 90)
+    assert (await changed("in_stock", type="bigint"))["type"] == "bigint"
+    wider = await changed("unit_price", precision=14, scale=3)
+    assert (wider["type"], wider["precision"], wider["scale"], wider["default"]) == ("decimal", 14, 3, 0)
+    assert (await changed("in_stock", type="string", length=20))["length"] == 20
+
+    made = await db.ask("POST", "_table/product", {"resource": [{"sku": "NEW"}]}, fields="name,in_stock,unit_price")
+    assert resources(made) == [{"name": "it's \\ 100%", "in_stock": "0", "unit_price": 0}]
+    await db.ask("PATCH", "_table/product/1", {"name": None})
+    assert (await db.refused("PATCH", "_schema/product/_field/name", {"allow_null": False})).status == 400
+    assert (await db.refused("PATCH", "_schema/product/_field/name", {"type": "integer"})).status == 400
+    assert (await db.refused("PATCH", "_schema/product/_field/id", {"type": "bigint"})).status == 501
+    assert (await db.refused("PATCH", "_schema/product/_field/category_id", {"type": "string"})).status == 501
+    assert (await db.refused("PATCH", "_schema/product/_field/sku", {"type": "nonsense"})).status == 400

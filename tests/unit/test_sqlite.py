@@ -55,6 +55,31 @@ async def test_a_unit_that_fails_leaves_nothing_and_does_not_harm_its_neighbours
     assert await database.read(names) == ["a", "b", "c"]
 
 
+async def test_a_reference_that_is_checked_at_the_commit_refuses_its_own_unit_alone(database: SqliteDatabase) -> None:
+    async def create(connection: Connection) -> None:
+        item = "item_id INTEGER REFERENCES item (id) DEFERRABLE INITIALLY DEFERRED"
+        await connection.execute(f"CREATE TABLE part (id INTEGER PRIMARY KEY, {item})")
+        await connection.execute("INSERT INTO item (id, name) VALUES (1, 'a')")
+
+    async def add(connection: Connection, item: int) -> int:
+        return int(str((await connection.fetch("INSERT INTO part (item_id) VALUES (?) RETURNING id", (item,)))[0][0]))
+
+    async def parts(connection: Connection) -> list[object]:
+        return [row[0] for row in await connection.fetch("SELECT item_id FROM part")]
+
+    await database.write(create)
+
+    results = await asyncio.gather(
+        *(database.write(lambda c, item=item: add(c, item)) for item in (1, 99, 1, 1)),  # type: ignore[misc]
+        return_exceptions=True,
+    )
+
+    assert [isinstance(result, Refusal) for result in results] == [False, True, False, False]
+    assert await database.read(parts) == [1, 1, 1]
+    with pytest.raises(Refusal):
+        await database.write(lambda c: add(c, 99))
+
+
 async def test_a_savepoint_undoes_its_part_and_the_unit_goes_on(database: SqliteDatabase) -> None:
     async def work(connection: Connection) -> None:
         await connection.execute("INSERT INTO item (name) VALUES ('kept')")

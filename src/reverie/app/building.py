@@ -171,7 +171,12 @@ def _wire(settings: Settings, clock: Clock, store: Store, memory: Memory, auth: 
         memory,
         {
             name: lambda record, dialect=dialect: SqlService(
-                record, dialect, dialect.open(record), StoredExtras(memory, record.id), memory.role
+                record,
+                dialect,
+                dialect.open(record),
+                StoredExtras(memory, record.id),
+                memory.role,
+                keeps_plans=settings.sql_plans == "kept",
             )
             for name, dialect in dialects.items()
         }

@@ -53,13 +53,19 @@ def sql_dialects(settings: Settings) -> dict[str, Dialect]:
         from reverie.services.sql.dialects.postgresql import PostgresqlDialect
 
         dialects |= {PostgresqlDialect.service_type: PostgresqlDialect()}
+    if importlib.util.find_spec("asyncmy") is not None:
+        from reverie.services.sql.dialects.mysql import MysqlDialect
+
+        dialects |= {MysqlDialect.service_type: MysqlDialect()}
     return dialects
 
 
 def sql_type(dialect: Dialect) -> ServiceType:
     return ServiceType(
         name=dialect.service_type,
-        label={"sqlite": "SQLite", "pgsql": "PostgreSQL"}.get(dialect.service_type, dialect.service_type),
+        label={"sqlite": "SQLite", "pgsql": "PostgreSQL", "mysql": "MySQL"}.get(
+            dialect.service_type, dialect.service_type
+        ),
         description="Database service: its tables and their records as a REST API.",
         group="Database",
         config_fields=[_config_field(one) for one in (*dialect.config_fields, LIMITS)],

@@ -156,6 +156,19 @@ def filters_for(role: Role | None, service: str, component: str, verb: int, requ
     ]
 
 
+def record_filters(
+    role: Role | None, service: str, table: str, resource: str, verb: int, requestor: int
+) -> list[Filters]:
+    """As `filters_for` for records of ``_table/{table}`` that are asked for by *resource*, a path that may say more.
+
+    What hides records of a table hides them by id as well, also where the path with the id has a row of its own.
+    """
+    found = filters_for(role, service, f"_table/{table}", verb, requestor)
+    if role is not None and len(resource) > len(table) + 7:
+        found += [one for one in filters_for(role, service, resource, verb, requestor) if one not in found]
+    return found
+
+
 def visible_services(role: Role, requestor: int = Requestor.API) -> set[str] | None:
     """Names of the services on which *role* has some verb somewhere; None means all of them."""
     if not role.is_active:

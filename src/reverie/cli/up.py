@@ -33,7 +33,8 @@ _ONCE = ("REVERIE_ADMIN_EMAIL", "REVERIE_ADMIN_PASSWORD", "REVERIE_ADMIN_PASSWOR
 def up(config: Path | None, given: tuple[str, ...], write: bool, host: str | None, port: int | None) -> None:
     """Start API and worker, and keep them running.
 
-    Each FILE_OR_URL is a database that is served at once, read-only unless --write.
+    Each FILE_OR_URL is a database that is served at once, read-only unless --write: a SQLite file, or an address
+    such as mysql://user:password@host/database or postgresql://...
     """
     import msgspec
 

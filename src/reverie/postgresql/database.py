@@ -219,11 +219,14 @@ class PostgresqlDatabase:
         fresh, conflicts = False, 0
         while True:
             left = give_up - time.monotonic()
+            connected = False
             try:
                 async with pool.connection(within=min(PATIENCE, left), fresh=fresh) as raw, asyncio.timeout(left):
+                    connected = True
                     return await work(raw)
             except DatabaseError as error:
-                if fresh or not is_lost(error):
+                # Who could not be reached for that long is not asked again.
+                if fresh or not connected or not is_lost(error):
                     raise
                 fresh = True
             except CAUGHT as error:

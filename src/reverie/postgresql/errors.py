@@ -104,4 +104,8 @@ def _detail(error: Any, kind: str) -> str:
         return ", ".join(f"{error.table_name}.{name.strip()}" for name in found[1].split(","))
     if kind == "not_null":
         return f"{error.table_name}.{error.column_name}"
-    return error.constraint_name or "" if kind != "foreign_key" else ""
+    if kind == "foreign_key":
+        # On a delete the table is the one that still points here, and the key is what it points to.
+        found = _KEY.search(error.detail or "") if "is not present" in (error.detail or "") else None
+        return ", ".join(f"{error.table_name}.{name.strip()}" for name in found[1].split(",")) if found else ""
+    return error.constraint_name or ""

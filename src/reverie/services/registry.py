@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 
 from reverie.errors import Forbidden, NotFound, NotSupported
@@ -26,7 +25,7 @@ class Registry:
         self._builders = builders
         self._built: dict[int, tuple[int, Service]] = {}
         self._fixed: dict[str, Service] = {}
-        self._retiring: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], Service] = {}
 
     def add(self, service: Service) -> None:
         """A service that is always there."""
@@ -47,6 +46,7 @@ class Registry:
             return fixed
         record = await self._memory.service(name)
         if record is None:
+            self._retire_all(lambda record_id, service: service.name == name.lower())
             raise NotFound(f"Could not find a service for {name}")
         if not record.is_active:
             raise Forbidden(f"Service {record.name} is deactivated.")
@@ -61,18 +61,23 @@ class Registry:
         if builder is None:
             raise NotSupported(f"services of type {record.type!r} are not supported yet")
         service = builder(record)
+        # Also one that was deleted, and whose name this one has now: it would keep its connections for ever.
+        self._retire_all(lambda record_id, other: record_id == record.id or other.name == service.name)
         self._built[record.id] = (record.version, service)
-        if known is not None:
-            task = asyncio.get_running_loop().create_task(self._retire(known[1]))
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
         return service
+
+    def _retire_all(self, wanted: Callable[[int, Service], bool]) -> None:
+        for record_id, (_, service) in list(self._built.items()):
+            if wanted(record_id, service):
+                del self._built[record_id]
+                task = asyncio.get_running_loop().create_task(self._retire(service))
+                self._retiring[task] = service
+                task.add_done_callback(lambda done: self._retiring.pop(done, None))
 
     @staticmethod
     async def _retire(service: Service) -> None:
         """Close a service that was replaced, once the calls that still hold it must be through."""
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.sleep(GRACE)
+        await asyncio.sleep(GRACE)
         await service.close()
 
     async def flush(self, name: str | None) -> None:
@@ -82,9 +87,10 @@ class Registry:
                 service.flush()
 
     async def close(self) -> None:
-        for task in self._retiring:
+        leaving = dict(self._retiring)
+        for task in leaving:
             task.cancel()
-        await asyncio.gather(*self._retiring, return_exceptions=True)
-        for _, service in self._built.values():
+        await asyncio.gather(*leaving, return_exceptions=True)
+        for service in (*leaving.values(), *(service for _, service in self._built.values())):
             await service.close()
         self._built.clear()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from reverie.errors import BadRequest, NotSupported
 from reverie.model import JSON, is_true
+from reverie.services.sql.catalogue import Column
+from reverie.services.sql.values import to_text
 
 _RAW = re.compile(r"[a-z][a-z0-9_]{0,40}(?: [a-z]{1,20})?\s?\(\s?\d{1,6}\s?(?:,\s?\d{1,6}\s?)?\)", re.IGNORECASE)
 _ACTIONS = frozenset({"CASCADE", "SET NULL", "SET DEFAULT", "RESTRICT", "NO ACTION"})
@@ -27,6 +30,9 @@ class Spelling:
         national: the types of strings that ask for many bytes: varying and fixed.
         decimal: the type of numbers with a scale.
         truth: how false and true are written.
+        longest: bytes of a name, beyond which the database would cut it without a word; 0 for no such limit.
+        escapes: a backslash in a text must be doubled.
+        constrains: a reference beside a column is not heeded; it must be a constraint of the table.
     """
 
     database: str
@@ -37,6 +43,9 @@ class Spelling:
     national: tuple[str, str]
     decimal: str = "decimal"
     truth: tuple[str, str] = ("0", "1")
+    longest: int = 0
+    escapes: bool = False
+    constrains: bool = False
 
 
 def quoted(identifier: str) -> str:
@@ -47,6 +56,7 @@ def create_table(spelling: Spelling, name: str, fields: Sequence[Mapping[str, JS
     """``CREATE TABLE`` and its indexes. Raises as `Dialect.create_table` says."""
     if not fields:
         raise BadRequest(f"Table '{name}' needs at least one field.")
+    _must_fit(spelling, name)
     names = [_name(field).lower() for field in fields]
     if twice := next((one for one in names if names.count(one) > 1), None):
         raise BadRequest(f"Field '{twice}' is named twice.")
@@ -61,22 +71,87 @@ def create_table(spelling: Spelling, name: str, fields: Sequence[Mapping[str, JS
 def add_column(spelling: Spelling, table: str, field: Mapping[str, JSON]) -> list[str]:
     """``ALTER TABLE ... ADD COLUMN`` and its indexes. Raises as `Dialect.add_column` says."""
     if _type(field) in ("id", "pk") or is_true(field.get("is_primary_key")):
-        raise NotSupported(f"{spelling.database} cannot add a primary key to a table that exists.")
+        text = f"{spelling.database} cannot add a primary key to a table that exists"
+        raise BadRequest(f"Field '{_name(field)}': {text}.")
     if not is_true(field.get("allow_null")) and field.get("default") is None:
         raise BadRequest(f"Field '{_name(field)}' of a table that exists needs allow_null or a default.")
     # The rows that exist have no reference; in this spelling SQLite accepts that too.
-    reference = f" {_references(field, inline=True)}" if _refers(field) else ""
+    inline = not spelling.constrains
+    reference = f"{' ' if inline else ', ADD '}{_references(field, inline=inline)}" if _refers(field) else ""
     return [
         f"ALTER TABLE {quoted(table)} ADD COLUMN {_definition(spelling, field, alone=False)}{reference}",
         *_indexes(table, [field]),
     ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A column as it shall be.
+
+    Attributes:
+        type: as the database spells it; None leaves it.
+        allow_null: None leaves it.
+        default: a literal or an expression; None leaves it.
+    """
+
+    type: str | None = None
+    allow_null: bool | None = None
+    default: str | None = None
+
+
+CHANGEABLE: Final = frozenset({
+    "type", "db_type", "length", "precision", "scale", "fixed_length", "supports_multibyte", "allow_null", "default",
+})  # fmt: skip
+"""Properties of a column that a change may be about."""
+_OF_TYPE: Final = CHANGEABLE - {"allow_null", "default"}
+
+
+def change_of(spelling: Spelling, column: Column, field: Mapping[str, JSON], changed: Collection[str]) -> Change:
+    """What has to become of *column* so that the properties in *changed* are as *field* gives them.
+
+    Raises:
+        BadRequest: a property does not make sense; says which.
+        NotSupported: a key that counts itself, a reference or a computed column would get another type.
+    """
+    name = column.real_name
+    spelled: str | None = None
+    if not _OF_TYPE.isdisjoint(changed):
+        if column.auto_increment or column.generated or column.ref_table:
+            raise NotSupported(f"Field '{name}' counts itself, refers or is computed: its type cannot be changed.")
+        spelled = _spelled(spelling, *_typed(column, field, changed))
+    return Change(
+        type=spelled,
+        allow_null=is_true(field["allow_null"]) if "allow_null" in changed else None,
+        default=literal(spelling, name, field["default"]) if "default" in changed else None,
+    )
+
+
+def _typed(column: Column, field: Mapping[str, JSON], changed: Collection[str]) -> tuple[dict[str, JSON], str]:
+    """The properties of the new type, and its name. What is not given stays, as long as the type does."""
+    given = {key: field[key] for key in _OF_TYPE if field.get(key) not in (None, "", [])}
+    found: dict[str, JSON] = {"name": column.real_name}
+    kind = str(
+        given.get("type") if "type" in changed else given.get("db_type") if "db_type" in changed else column.type
+    )
+    if kind.strip().lower() == column.type:
+        found |= {"fixed_length": column.fixed_length, "supports_multibyte": column.supports_multibyte}
+        found["scale"] = column.scale
+        if not {"length", "precision"} & set(changed):
+            found |= {"length": column.length, "precision": column.precision}
+        given = {key: value for key, value in given.items() if key in changed}
+    return {**found, **given}, kind.strip().lower()
+
+
 def _name(field: Mapping[str, JSON]) -> str:
     name = field.get("name")
     if not isinstance(name, str) or not name.strip() or "\0" in name:
         raise BadRequest("Every field needs a name.")
-    return name.strip()
+    return to_text("name", name.strip())
+
+
+def _must_fit(spelling: Spelling, name: str) -> None:
+    if spelling.longest and len(name.encode()) > spelling.longest:
+        raise BadRequest(f"The name '{name[:20]}...' is too long: {spelling.database} takes {spelling.longest} bytes.")
 
 
 def _type(field: Mapping[str, JSON]) -> str:
@@ -93,6 +168,7 @@ def _refers(field: Mapping[str, JSON]) -> bool:
 def _definition(spelling: Spelling, field: Mapping[str, JSON], *, alone: bool) -> str:
     """*alone*: the field is, if at all, the only one of the primary key."""
     name = _name(field)
+    _must_fit(spelling, name)
     if later := next((one for one in _LATER if field.get(one)), None):
         raise NotSupported(f"Field '{name}': the property '{later}' is not supported yet.")
     kind = _type(field)
@@ -107,7 +183,7 @@ def _definition(spelling: Spelling, field: Mapping[str, JSON], *, alone: bool) -
     if default is None and kind in ("timestamp_on_create", "timestamp_on_update"):
         words.append("DEFAULT CURRENT_TIMESTAMP")
     elif default is not None:
-        words.append(f"DEFAULT {_literal(spelling, name, default)}")
+        words.append(f"DEFAULT {literal(spelling, name, default)}")
     return " ".join(words)
 
 
@@ -142,7 +218,8 @@ def _whole(field: Mapping[str, JSON], key: str, value: JSON) -> int:
     return value
 
 
-def _literal(spelling: Spelling, name: str, default: JSON) -> str:
+def literal(spelling: Spelling, name: str, default: JSON) -> str:
+    """A default as SQL; *name* is that of its field. Raises BadRequest."""
     if isinstance(default, dict):
         expression = str(default.get("expression", "")).strip().upper().removesuffix("()")
         if expression not in _EXPRESSIONS:
@@ -153,7 +230,8 @@ def _literal(spelling: Spelling, name: str, default: JSON) -> str:
     if isinstance(default, int):
         return str(default)
     if isinstance(default, str) and "\0" not in default:
-        return "'" + default.replace("'", "''") + "'"
+        default = default.replace("\\", "\\\\") if spelling.escapes else default
+        return "'" + to_text(name, default).replace("'", "''") + "'"
     if isinstance(default, float) and abs(default) < 1e300:
         return repr(default)
     raise BadRequest(f"Field '{name}' has a default that is no single value.")
@@ -164,7 +242,7 @@ def _references(field: Mapping[str, JSON], *, inline: bool = False) -> str:
     if not isinstance(table, str) or not isinstance(column, str) or not table or not column or "\0" in table + column:
         raise BadRequest(f"Field '{_name(field)}' refers to another table: it needs ref_table and ref_field.")
     text = "" if inline else f"FOREIGN KEY ({quoted(_name(field))}) "
-    text += f"REFERENCES {quoted(table)} ({quoted(column)})"
+    text += f"REFERENCES {quoted(to_text('ref_table', table))} ({quoted(to_text('ref_field', column))})"
     for key, words in (("ref_on_update", "ON UPDATE"), ("ref_on_delete", "ON DELETE")):
         action = field.get(key)
         if action is None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol, TypeAlias
 
 from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 
-from reverie.database import Connection, Database, Value
+from reverie.database import Connection, Database, Row, Value
 from reverie.model import JSON
-from reverie.services.sql.catalogue import Catalogue, Column
+from reverie.services.sql.catalogue import Catalogue, Column, Table
+from reverie.services.sql.routines import RoutineBook
+from reverie.services.sql.statements import Shape, Statements
 from reverie.store.records import ServiceRecord
 
 ToClient: TypeAlias = "Callable[[Value | JSON], JSON]"
+Writes: TypeAlias = "Callable[[Connection, Statements, Shape, Sequence[Value]], Awaitable[list[Row]]]"
 
 
 class Dialect(Protocol):
@@ -23,6 +26,8 @@ class Dialect(Protocol):
         compiler: compiles statements, in the driver's placeholder style.
         service_type: the stored `type` of its services.
         config_fields: description of its settings for `system/service_type`.
+        writes: runs a write and answers what RETURNING would; None where the database has RETURNING itself.
+        routines: its procedures and functions; None where it has none.
         explain: what stands before a statement to have its plan told: as JSON in one row, or as rows.
     """
 
@@ -30,6 +35,8 @@ class Dialect(Protocol):
     compiler: SqlAlchemyDialect
     service_type: str
     config_fields: Sequence[Mapping[str, JSON]]
+    writes: Writes | None
+    routines: RoutineBook | None
     explain: str
 
     def open(self, record: ServiceRecord) -> Database:
@@ -64,6 +71,14 @@ class Dialect(Protocol):
         """Statements that add a column; raises like `create_table`."""
         ...
 
-    def drop_column(self, table: str, column: str) -> list[str]: ...
+    def change_column(
+        self, table: str, column: Column, field: Mapping[str, JSON], changed: Collection[str]
+    ) -> list[str]:
+        """Statements after which the properties in *changed* are as *field* gives them; raises like `create_table`."""
+        ...
+
+    def drop_column(self, table: Table, column: str) -> list[str]:
+        """Statements that drop a column, with the foreign keys that it alone makes up."""
+        ...
 
     def drop_table(self, table: str) -> list[str]: ...

@@ -8,13 +8,14 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from reverie.database import Connection, Database, DatabaseError, FetchesEach, Row, Streams, TooSlow, Value
+from reverie.database import Connection, Database, DatabaseError, FetchesEach, Refusal, Row, Streams, TooSlow, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported
 from reverie.model import JSON
 from reverie.services.sql.batch import refused
+from reverie.services.sql.blame import blame
 from reverie.services.sql.catalogue import Table
 from reverie.services.sql.dialect import Dialect, ToClient
-from reverie.services.sql.statements import Aggregate, Exact, Shape, Statements
+from reverie.services.sql.statements import MOST_SHAPES, Aggregate, Count, Exact, Select, Shape, Statements
 
 T = TypeVar("T")
 Record = dict[str, JSON]
@@ -58,12 +59,13 @@ class RowMaker:
 
 
 class Executor:
-    """The one place where a service meets its database."""
+    """The one place where a service meets its database; statements are compiled once each if it *keeps_plans*."""
 
-    def __init__(self, database: Database, dialect: Dialect) -> None:
+    def __init__(self, database: Database, dialect: Dialect, *, keeps_plans: bool = True) -> None:
         self.database = database
         self.dialect = dialect
-        self.statements = Statements(dialect.compiler)
+        self.statements = Statements(dialect.compiler, most=MOST_SHAPES if keeps_plans else 0)
+        self._writes = dialect.writes
 
     def row_maker(self, table: Table, columns: Sequence[str | Aggregate | Exact]) -> RowMaker:
         """For rows that begin with *columns*; what follows them is left out."""
@@ -82,18 +84,23 @@ class Executor:
         return RowMaker(names, converters)
 
     async def fetch(self, connection: Connection, shape: Shape, values: Sequence[Value]) -> list[Row]:
-        statement = self.statements.statement(shape)
-        return await connection.fetch(statement.sql, statement.values(values))
+        try:
+            if self._writes is not None and not isinstance(shape, Select | Count):
+                return await self._writes(connection, self.statements, shape, values)
+            statement = self.statements.statement(shape)
+            return await connection.fetch(statement.sql, statement.values(values))
+        except Refusal as error:
+            error.detail = error.detail or blame(error, shape, values)
+            raise
 
     async def fetch_each(self, connection: Connection, shape: Shape, values: Sequence[Sequence[Value]]) -> list[Row]:
         """The rows of many runs of one statement, in the order of *values*."""
-        statement = self.statements.statement(shape)
-        bound = [statement.values(one) for one in values]
-        if isinstance(connection, FetchesEach):
-            return await connection.fetch_each(statement.sql, bound)
+        if isinstance(connection, FetchesEach) and self._writes is None:
+            statement = self.statements.statement(shape)
+            return await connection.fetch_each(statement.sql, [statement.values(one) for one in values])
         rows: list[Row] = []
-        for one in bound:
-            rows += await connection.fetch(statement.sql, one)
+        for one in values:
+            rows += await self.fetch(connection, shape, one)
         return rows
 
     async def read(

@@ -9,7 +9,7 @@ from typing import Final, cast
 
 import msgspec
 
-from reverie.auth.access import allows, filters_for
+from reverie.auth.access import allows, record_filters
 from reverie.database import Connection, Row, Value
 from reverie.errors import BadRequest, Forbidden, NotFound, ReverieError
 from reverie.model import JSON, Context, Request, Response, Role, Verb, is_true
@@ -37,8 +37,7 @@ class _Traced(Executor):
     """An executor that remembers what it ran."""
 
     def __init__(self, executor: Executor) -> None:
-        self.database = executor.database
-        self.dialect = executor.dialect
+        super().__init__(executor.database, executor.dialect)
         self.statements = executor.statements
         self.runs: list[_Run] = []
 
@@ -115,7 +114,8 @@ class Explainer:
         if role is None:
             return None
         limit = self._limits.of(role)
-        filters = filters_for(role, self._service, request.resource, int(Verb.GET), int(context.requestor))
+        table = request.resource.partition("/")[2].partition("/")[0]
+        filters = record_filters(role, self._service, table, request.resource, int(Verb.GET), int(context.requestor))
         return {
             "id": role.id,
             "name": role.name,

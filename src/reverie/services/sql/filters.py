@@ -327,8 +327,9 @@ class _Parser:
         values: list[Scalar] = []
         while True:
             self.spaces()
-            values.extend(self.item(end))
-            self.items += 1
+            found = self.item(end)
+            values.extend(found)
+            self.items += max(len(found), 1)
             if self.items > MAX_ITEMS:
                 raise BadRequest(f"The filter lists too many values: at most {MAX_ITEMS}.")
             self.spaces()

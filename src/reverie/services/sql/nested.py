@@ -192,11 +192,20 @@ class _Related:
         mine, more = plan.bind(table, task.mine)
         where = plan.both(Compare(reference.name, "=", None), mine)
         if reference.allow_null:
-            shape: Update | Delete = Update(table=table.source, columns=(reference.name,), where=where, returning=())
-            values: list[Value] = [None, to_database(reference, self.parent), *more]
+            shape: Update | Delete = Update(
+                table=table.source,
+                columns=(reference.name,),
+                where=where,
+                returning=(),
+                check=mine,
+                key=table.primary_key,
+            )
+            values: list[Value] = [None, to_database(reference, self.parent), *more, *more]
         else:
             shape, values = Delete(table=table.source, where=where), [to_database(reference, self.parent), *more]
-        await self.nested.executor.fetch(self.connection, shape, values)
+        rows = await self.nested.executor.fetch(self.connection, shape, values)
+        if reference.allow_null and mine is not None and not all(row[-1] for row in rows):
+            raise Forbidden(f"The role does not let '{reference.name}' become null.")
 
     # -- both lead to each other, over a table between
 
@@ -244,9 +253,20 @@ class _Related:
             return False
         keys = {name.lower() for name in table.primary_key}
         if not _known(table, item) - keys:
-            return True
+            return await self._is_seen(item)
         try:
             await self.nested.writer.update(self.connection, self.task(Verb.PATCH), dict(item), item)
+        except NotFound:
+            return False
+        return True
+
+    async def _is_seen(self, item: dict[str, JSON]) -> bool:
+        """Whether the role does not hide the record that *item* names: to the caller a hidden one is none."""
+        task = self.task(Verb.GET)
+        if task.mine is None:
+            return True
+        try:
+            await self.nested.reader.by_id(self.connection, task, item, task.table.primary_key)
         except NotFound:
             return False
         return True

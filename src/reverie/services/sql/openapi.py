@@ -198,7 +198,7 @@ def _records(spell: str, table: str, suffix: str, own: tuple[str, str, str] | No
         parameters += _PAGE if verb == "get" else (*_BATCH, *(("force",) if verb == "delete" else ()))
         yield Operation(
             path=several, verb=verb, id=f"{WORDS[verb]}{spell}TableRecords{suffix}", summary=f"{_DONE[verb]} records.",
-            parameters=parameters, body=body, answer=answers, status="201" if verb == "post" else "200",
+            parameters=parameters, body=body, answer=answers,
         )  # fmt: skip
     for verb in _VERBS:
         if verb != "post":

@@ -11,11 +11,12 @@ from typing import Final, cast
 
 import msgspec
 
-from reverie.auth.access import filters_for
-from reverie.database import Connection, DatabaseError, ReadsNow, Row, TooSlow, Value
+from reverie.auth.access import record_filters
+from reverie.database import Connection, DatabaseBusy, DatabaseError, ReadsNow, Row, TooSlow, Value
 from reverie.errors import ReverieError
 from reverie.model import JSON, Context, Request, Response, Role, Verb
 from reverie.services.sql import plan
+from reverie.services.sql.batch import refused
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.execute import Executor
 from reverie.services.sql.limits import Limits
@@ -71,6 +72,7 @@ class QuickReads:
 
         Raises:
             NotFound: no such record.
+            Unavailable
         """
         parameters = request.parameters
         if request.payload or not RICHER.isdisjoint(parameters):
@@ -87,7 +89,7 @@ class QuickReads:
             and not self._is_free(role)
             and (
                 found.renamed
-                or filters_for(role, self._service, request.resource, int(Verb.GET), requestor)
+                or record_filters(role, self._service, name, request.resource, int(Verb.GET), requestor)
                 or self._limits.bind(role)
             )
         ):
@@ -130,8 +132,10 @@ class QuickReads:
         identifier = identifier.partition("/")[0]
         try:
             values = plan.key_values(prepared.key, identifier)
-            rows = await self._fetch(prepared.statement, values, context)
-        except (ReverieError, DatabaseError):
+        except ReverieError:
+            return None
+        rows = await self._fetch(prepared.statement, values, context)
+        if rows is None:
             return None
         if not rows:
             raise not_found(identifier)
@@ -142,31 +146,42 @@ class QuickReads:
         limit, offset = _number(parameters.get("limit")), _number(parameters.get("offset", 0))
         if limit is None or offset is None or not 0 < limit <= self._largest:
             return None
-        try:
-            rows = await self._fetch(prepared.statement, (limit, offset), context)
-        except DatabaseError:
+        rows = await self._fetch(prepared.statement, (limit, offset), context)
+        if rows is None:
             return None
         content: dict[str, JSON] = {"resource": cast("JSON", prepared.maker.records(rows))}
         return Response(content=content, encoded=self._encode(content))
 
-    async def _fetch(self, statement: Statement, values: Sequence[Value], context: Context) -> list[Row]:
-        sql, values = statement.sql, statement.values(values)
+    async def _fetch(self, statement: Statement, values: Sequence[Value], context: Context) -> list[Row] | None:
+        """None where the full read is to find out what is wrong.
+
+        Raises:
+            Unavailable: the database was not reached in time; a second wait would double it.
+        """
+        sql, arranged, quick = statement.sql, statement.values(values), True
 
         async def work(connection: Connection) -> list[Row]:
-            return await connection.fetch(sql, values)
+            return await connection.fetch(sql, arranged)
 
-        if context.note is None:
-            if self._now is not None:
-                try:
-                    return self._now.fetch_now(sql, values)
-                except TooSlow:
-                    return await self._executor.database.read(work, quick=False)
-            return await self._executor.database.read(work)
+        if context.note is None and self._now is not None:
+            try:
+                return self._now.fetch_now(sql, arranged)
+            except DatabaseBusy as error:
+                raise refused(error, "", reading=True) from error
+            except TooSlow:
+                quick = False
+            except DatabaseError:
+                return None
         began = time.perf_counter()
         try:
-            return await self._executor.database.read(work)
+            return await self._executor.database.read(work, quick=quick)
+        except DatabaseBusy as error:
+            raise refused(error, "", reading=True) from error
+        except DatabaseError:
+            return None
         finally:
-            context.note("database", time.perf_counter() - began)
+            if context.note is not None:
+                context.note("database", time.perf_counter() - began)
 
 
 def _plain(fields: JSON, order: JSON) -> bool:

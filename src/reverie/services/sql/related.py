@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from reverie.auth.access import allows, filters_for
+from reverie.auth.access import allows, filters_for, record_filters
 from reverie.database import Connection, Value
 from reverie.errors import Forbidden, NotSupported
 from reverie.model import JSON, Context, Role, Verb
@@ -66,7 +66,7 @@ def role_filter(
         component: as the path names it, where it says more than the table.
     """
     role, requestor = context.caller.role, int(context.requestor)
-    every = filters_for(role, service, component or f"_table/{table.shown}", int(verb), requestor)
+    every = record_filters(role, service, table.shown, component or "", int(verb), requestor)
     if role is not None and table.shown != table.name and _names(role, service, f"_table/{table.name}"):
         every += filters_for(role, service, f"_table/{table.name}", int(verb), requestor)
     found: Filter | None = None

@@ -1,4 +1,4 @@
-"""`_schema`: tables described, created, widened and dropped, and what is kept beside them."""
+"""`_schema`: tables described, created, changed and dropped, and what is kept beside them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from reverie.model import JSON, is_true
 from reverie.services.sql import properties
 from reverie.services.sql.batch import entry
 from reverie.services.sql.catalogue import Column, Table
+from reverie.services.sql.definitions import CHANGEABLE
 from reverie.services.sql.describe import describe_column, describe_table, head
 from reverie.services.sql.execute import Executor
 from reverie.services.sql.extras import Extras
 from reverie.services.sql.options import names
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.relations import relations
+from reverie.services.sql.values import to_text
 from reverie.store.records import ExtraRecord
 
 Access = Callable[[str], int]
@@ -86,7 +88,7 @@ class Schema:
         name = record.get("name")
         if not isinstance(name, str) or not name.strip() or "\0" in name or "/" in name:
             raise BadRequest("Every table needs a name.")
-        name = name.strip()
+        name = to_text("name", name.strip())
         self._reflector.forget()
         catalogue = await self._reflector.catalogue()
         known = catalogue.table(name)
@@ -129,8 +131,8 @@ class Schema:
                 continue
             if column is None:
                 statements += self._executor.dialect.add_column(table.name, properties.without(field))
-            else:
-                _refuse_changes(column, field)
+            elif changed := _changed(column, field):
+                statements += self._executor.dialect.change_column(table.name, column, field, changed)
         gone: list[str] = []
         if drops and fields:
             mentioned = {str(field.get("name", "")).lower() for field in fields}
@@ -187,7 +189,7 @@ class Schema:
     def _without(self, table: Table, columns: Sequence[str]) -> list[str]:
         dialect = self._executor.dialect
         stored = [name for column in columns if (name := table.stored_name(column))]
-        return [one for column in stored for one in dialect.drop_column(table.name, column)]
+        return [one for column in stored for one in dialect.drop_column(table, column)]
 
     async def _keep(self, kept: Sequence[ExtraRecord]) -> None:
         if changes := [one for one in kept if one.properties]:
@@ -236,13 +238,22 @@ def _relations(record: Mapping[str, JSON]) -> list[dict[str, JSON]]:
     return [_lower(one) for one in related]
 
 
-def _refuse_changes(column: Column, field: Mapping[str, JSON]) -> None:
-    """Clients send a field whole to change one property; what is as it was is no change."""
-    shown = properties.without(describe_column(column))
-    for name, now in shown.items():
+def _changed(column: Column, field: Mapping[str, JSON]) -> set[str]:
+    """Which properties are to be others; what is as it was, or null, is no change: clients send a field whole.
+
+    Raises:
+        NotSupported: one that no database here can change.
+    """
+    found: set[str] = set()
+    for name, now in properties.without(describe_column(column)).items():
         given = field.get(name)
         if given in (None, [], "", now) or (isinstance(now, bool) and is_true(given) == now):
             continue
         if name == "type" and str(given).lower() in (column.type, column.db_type):
             continue
-        raise NotSupported(f"Changing '{name}' of field '{column.real_name}' is not supported yet.")
+        # It follows from the others.
+        if name != "required":
+            found.add(name)
+    if others := sorted(found - CHANGEABLE):
+        raise NotSupported(f"Changing '{others[0]}' of field '{column.real_name}' is not supported yet.")
+    return found

@@ -12,6 +12,7 @@ from reverie.events.names import VERBS, EventPath, Moment
 from reverie.model import JSON, Context, Request, Response, Role, Verb, is_true
 from reverie.services.openapi import Description, Detail
 from reverie.services.sql import explain
+from reverie.services.sql.calling import KINDS, PLACES, Routines
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.execute import Executor, writable
 from reverie.services.sql.explain import Explainer
@@ -28,7 +29,7 @@ from reverie.services.sql.schema import Access, Schema, listing
 from reverie.services.sql.writing import Writer
 from reverie.store.records import ServiceRecord
 
-RESOURCES: Final[Mapping[str, str]] = {"_schema": "Schema", "_table": "Tables"}
+RESOURCES: Final[dict[str, str]] = {"_schema": "Schema", "_table": "Tables"}
 LARGEST_PAGE: Final = 100_000
 _ALL: Final = int(Verb.GET | Verb.POST | Verb.PUT | Verb.PATCH | Verb.DELETE)
 
@@ -41,6 +42,7 @@ class SqlService:
             *dialect* needs.
         database: opened by ``dialect.open(record)``; closed with the service.
         extras: what is kept beside the database; without it, as long as the service lives.
+        keeps_plans: False plans and compiles every request anew, and answers the same.
         role: the role with that id, for explanations.
     """
 
@@ -51,18 +53,28 @@ class SqlService:
         database: Database,
         extras: Extras | None = None,
         role: Callable[[int], Awaitable[Role | None]] | None = None,
+        *,
+        keeps_plans: bool = True,
     ) -> None:
         self.name = record.name.lower()
         self._id = record.id
         self._database = database
         self._read_only = is_true(record.config.get("read_only"))
-        executor = Executor(database, dialect)
+        self._routines = dialect.routines and Routines(
+            database, dialect.routines, service=self.name, read_only=self._read_only
+        )
+        self._kinds = RESOURCES | KINDS if self._routines else RESOURCES
+        executor = Executor(database, dialect, keeps_plans=keeps_plans)
         extras = extras or BriefExtras()
         self._reflector = Reflector(database, dialect, extras)
         self._schema = Schema(executor, self._reflector, extras, record.id)
         most = _max_records(record.config.get("max_records"))
         limits = Limits(record.config.get("limits"), self.name)
-        self._quick = QuickReads(executor, self._reflector, service=self.name, max_records=most, limits=limits)
+        self._quick = (
+            QuickReads(executor, self._reflector, service=self.name, max_records=most, limits=limits)
+            if keeps_plans
+            else None
+        )
 
         def records(executor: Executor) -> Records:
             reader = Reader(executor)
@@ -88,14 +100,18 @@ class SqlService:
         if request.method == "GET" and request.resource.startswith("_table/"):
             if explain.HEADER in request.headers and explain.asks(request):
                 return await self._explainer.answer(request, context)
-            quick = await self._quick.answer(request, context)
+            quick = await self._quick.answer(request, context) if self._quick else None
             if quick is not None:
                 return quick
         kind, _, path = request.resource.strip("/").partition("/")
         if not kind:
-            return self._root(request, await self.access_list())
-        if kind not in RESOURCES:
+            return await self._root(request)
+        if kind not in self._kinds:
             raise NotFound(f"Resource '{kind}' not found for service '{self.name}'.")
+        if self._routines and kind in KINDS:
+            if path:
+                return await self._routines.call(kind, path, request, context)
+            return Response(content=await self._list_routines(self._routines, kind, request, context))
         if request.method != "GET":
             writable(self._read_only, self.name)
         if is_true(request.parameters.get("refresh")):
@@ -108,12 +124,12 @@ class SqlService:
 
     # -- lists
 
-    def _root(self, request: Request, components: Sequence[str]) -> Response:
+    async def _root(self, request: Request) -> Response:
         if request.method != "GET":
             raise _no_handler(request)
         if is_true(request.parameters.get("as_access_list")):
-            return Response(content={"resource": list(components)})
-        entries: list[JSON] = [{"name": name, "label": label} for name, label in RESOURCES.items()]
+            return Response(content={"resource": list(await self.access_list())})
+        entries: list[JSON] = [{"name": name, "label": label} for name, label in self._kinds.items()]
         return Response(content={"resource": _shown(entries, request.parameters)})
 
     async def _collection(self, kind: str, request: Request, context: Context) -> JSON:
@@ -130,6 +146,15 @@ class SqlService:
         if kind == "_schema" and wanted:
             return {"resource": [await self._schema.describe(table.name, access) for table, _ in chosen]}
         entries: list[JSON] = [listing(table, _verb_names(mask), alias=kind == "_schema") for table, mask in chosen]
+        return {"resource": _shown(entries, request.parameters)}
+
+    async def _list_routines(self, routines: Routines, kind: str, request: Request, context: Context) -> JSON:
+        if request.method != "GET":
+            raise _no_handler(request)
+        found = await routines.described(kind, _access(self.name, context))
+        if wanted := {name.lower() for name in names("ids", request.parameters.get("ids"))}:
+            return {"resource": [one for name, one in found.items() if name.lower() in wanted]}
+        entries: list[JSON] = [{**one, "access": list(_verb_names(int(str(one["access"]))))} for one in found.values()]
         return {"resource": _shown(entries, request.parameters)}
 
     # -- _schema
@@ -190,10 +215,14 @@ class SqlService:
         verb = request.method.lower()
         if not kind:
             return (Moment(f"{self.name}.{verb}"),)
-        if kind not in RESOURCES:
+        if kind not in self._kinds:
             return (Moment(f"{self.name}.{verb}", request.resource),)
         if not path:
             return (Moment(f"{self.name}.{kind}.{verb}"),)
+        if kind in KINDS:
+            routine = path.partition("(")[0].strip("/ ")
+            template = f"{self.name}.{kind}.{{{PLACES[kind]}}}"
+            return (Moment(f"{template}.{verb}", routine), Moment(f"{self.name}.{kind}.{routine}.{verb}", routine))
         table, _, rest = path.partition("/")
         generic, specific = f"{self.name}.{kind}.{{table_name}}", f"{self.name}.{kind}.{table}"
         if not rest:
@@ -207,6 +236,13 @@ class SqlService:
         shown: dict[str, JSON] = {"table_name": list(catalogue.shown_names())}
         table, schema = f"{self.name}._table", f"{self.name}._schema"
         changes = ("get", "put", "patch", "delete")
+        called: list[EventPath] = []
+        for kind in KINDS if self._routines else ():
+            routines: dict[str, JSON] = {PLACES[kind]: list(await self._names_of_routines(kind))}
+            called.append(EventPath(name=f"{self.name}.{kind}", verbs=("get",)))
+            called.append(
+                EventPath(name=f"{self.name}.{kind}.{{{PLACES[kind]}}}", verbs=("get", "post"), parameter=routines)
+            )
         return (
             EventPath(name=self.name, verbs=("get",)),
             EventPath(name=table, verbs=("get",)),
@@ -215,16 +251,21 @@ class SqlService:
             EventPath(name=schema, verbs=VERBS),
             EventPath(name=f"{schema}.{{table_name}}", verbs=VERBS, parameter=tables),
             EventPath(name=f"{schema}.{{table_name}}.{{field}}", verbs=VERBS, parameter=tables),
+            *called,
         )
 
     async def access_list(self) -> Sequence[str]:
         found = ["", "*"]
         catalogue = await self._reflector.catalogue()
-        for kind in RESOURCES:
-            tables = catalogue.shown_names() if kind == "_table" else catalogue.names()
-            for component in (kind, *(f"{kind}/{name}" for name in tables)):
+        for kind in self._kinds:
+            listed = catalogue.shown_names() if kind == "_table" else catalogue.names()
+            listed = await self._names_of_routines(kind) if kind in KINDS else listed
+            for component in (kind, *(f"{kind}/{name}" for name in listed)):
                 found += [f"{component}/", f"{component}/*"]
         return found
+
+    async def _names_of_routines(self, kind: str) -> list[str]:
+        return await self._routines.names(kind) if self._routines else []
 
     async def describe(self, detail: Detail) -> Description:
         if detail.refresh:
@@ -234,7 +275,7 @@ class SqlService:
             detail,
             service=self.name,
             service_id=self._id,
-            kinds=tuple(RESOURCES),
+            kinds=tuple(self._kinds),
             read_only=self._read_only,
         )
 

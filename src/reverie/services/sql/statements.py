@@ -53,7 +53,8 @@ class Exact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Select:
-    """`paged`: a limit and an offset are bound at the end."""
+    """`paged`: a limit and an offset are bound at the end. `check` as of an Insert; with `locks` nobody else writes the
+    rows until the transaction ends."""
 
     table: str | Source
     columns: tuple[str | Aggregate | Exact, ...]
@@ -61,6 +62,8 @@ class Select:
     group: tuple[str, ...] = ()
     order: tuple[Order, ...] = ()
     paged: bool = False
+    check: Filter | None = None
+    locks: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,21 +74,31 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Insert:
-    """`check` is answered as a last column: whether the row as stored fulfils it."""
+    """`check` is answered as a last column: whether the row as stored fulfils it.
+
+    `key` and `counted` are for databases without RETURNING, which must find the row again: the primary key, and the
+    column that counts itself.
+    """
 
     table: str | Source
     columns: tuple[str, ...]
     returning: tuple[str, ...]
     check: Filter | None = None
+    key: tuple[str, ...] = ()
+    counted: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
+    """`check` and `key` as of an Insert. `by`: the columns whose equality begins `where`; they do not change."""
+
     table: str | Source
     columns: tuple[str, ...]
     where: Filter | None
     returning: tuple[str, ...]
     check: Filter | None = None
+    key: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,10 +129,11 @@ class Statement:
 
 
 class Statements:
-    """Compiles shapes and remembers them."""
+    """Compiles shapes and remembers *most* of them."""
 
-    def __init__(self, compiler: SqlAlchemyDialect) -> None:
+    def __init__(self, compiler: SqlAlchemyDialect, *, most: int = MOST_SHAPES) -> None:
         self._compiler = compiler
+        self._most = most
         self._known: dict[Shape, Statement] = {}
         self._changing = threading.Lock()  # units of work compile on the loop, in readers' threads and in the writer's
 
@@ -128,14 +142,16 @@ class Statements:
         known = self._known.get(shape)
         if known is None:
             known = self._compile(shape)
+            if not self._most:
+                return known
             with self._changing:
-                if len(self._known) >= MOST_SHAPES:
+                if len(self._known) >= self._most:
                     del self._known[next(iter(self._known))]
                 self._known[shape] = known
         return known
 
     def _compile(self, shape: Shape) -> Statement:
-        built = _Builder(shape.table)
+        built = _Builder(shape.table, places_nulls=self._compiler.name != "mysql")
         compiled = built.build(shape).compile(dialect=self._compiler)
         order = compiled.positiontup or []
         constants = list(built.constants.values())
@@ -146,7 +162,8 @@ class Statements:
 class _Builder:
     """SQLAlchemy constructs for one shape; numbers the values as they appear."""
 
-    def __init__(self, table: str | Source) -> None:
+    def __init__(self, table: str | Source, *, places_nulls: bool = True) -> None:
+        self.places_nulls = places_nulls
         self.table = sa.table(sa.sql.quoted_name(table if isinstance(table, str) else table.name, quote=True))
         self.stored: Mapping[str, str] = {} if isinstance(table, str) else dict(table.aliases)
         uses = () if isinstance(table, str) else table.functions
@@ -202,23 +219,24 @@ class _Builder:
                 return self.filtered(sa.select(sa.func.count()).select_from(self.table), shape.where)
             case Insert():
                 filled = {self.column(name): self.written(name, "INSERT") for name in shape.columns}
-                return sa.insert(self.table).values(filled).returning(*self.returning(shape.returning, shape.check))
+                return self.with_returned(sa.insert(self.table).values(filled), shape.returning, shape.check)
             case Update():
                 changed = {self.column(name): self.written(name, "UPDATE") for name in shape.columns}
                 statement = self.filtered(sa.update(self.table).values(changed), shape.where)
-                return statement.returning(*self.returning(shape.returning, shape.check))
+                return self.with_returned(statement, shape.returning, shape.check)
             case Delete():
-                statement = self.filtered(sa.delete(self.table), shape.where)
-                return statement.returning(*self.returning(shape.returning, None)) if shape.returning else statement
+                return self.with_returned(self.filtered(sa.delete(self.table), shape.where), shape.returning, None)
 
     def select(self, shape: Select) -> Any:
         statement = self.filtered(sa.select(*map(self.selected, shape.columns)).select_from(self.table), shape.where)
         if shape.group:
             statement = statement.group_by(*(self.column(name) for name in shape.group))
-        statement = statement.order_by(*(self.ordered(order) for order in shape.order))
+        if shape.check is not None:
+            statement = statement.add_columns(self.condition(shape.check).label("check"))
+        statement = statement.order_by(*(part for order in shape.order for part in self.ordered(order)))
         if shape.paged:
             statement = statement.limit(self.bind(sa.BigInteger())).offset(self.bind(sa.BigInteger()))
-        return statement
+        return statement.with_for_update() if shape.locks else statement
 
     def selected(self, one: str | Aggregate | Exact) -> Element:
         if isinstance(one, Exact):
@@ -229,20 +247,25 @@ class _Builder:
         function = getattr(sa.func, one.function.lower())
         return function(sa.text("*") if one.column is None else self.column(one.column)).label(one.label)  # type: ignore[no-any-return]
 
-    def ordered(self, order: Order) -> Element:
+    def ordered(self, order: Order) -> list[Element]:
         tree = self.functions[order.column, "SELECT"] if order.column in self.virtual else None
         what = self.column(order.column) if tree is None else element(tree, self.stored_column, self.constant)
-        what = what.desc() if order.descending else what.asc()
+        directed = what.desc() if order.descending else what.asc()
+        if order.nulls and not self.places_nulls:
+            missing = what.is_(None)
+            return [missing.desc() if order.nulls == "first" else missing.asc(), directed]
         if order.nulls:
-            return what.nulls_first() if order.nulls == "first" else what.nulls_last()
-        return what
+            return [directed.nulls_first() if order.nulls == "first" else directed.nulls_last()]
+        return [directed]
 
     def filtered(self, statement: Any, where: Filter | None) -> Any:
         return statement if where is None else statement.where(self.condition(where))
 
-    def returning(self, columns: Sequence[str], check: Filter | None) -> list[Element]:
+    def with_returned(self, statement: Any, columns: Sequence[str], check: Filter | None) -> Any:
         elements = [self.shown(name) for name in columns]
-        return elements if check is None else [*elements, self.condition(check).label("check")]
+        if check is not None:
+            elements.append(self.condition(check).label("check"))
+        return statement.returning(*elements) if elements else statement
 
     def condition(self, tree: Filter, applied: bool = False) -> Element:
         match tree:
@@ -258,6 +281,8 @@ class _Builder:
         match tree:
             case IsNull():
                 return what.is_(None)
+            case IsIn(_, ()):
+                return sa.false()  # SQLAlchemy would leave a mark for lists that it fills in later
             case IsIn(_, values):
                 return what.in_([self.bind() for _ in values])
             case Matches():

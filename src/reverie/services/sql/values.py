@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import datetime
 import json
 import math
+import re
+from typing import Final
 
 from reverie.database import Value
 from reverie.errors import BadRequest
@@ -14,6 +17,10 @@ from reverie.services.sql.catalogue import INTEGERS, NUMBERS, TIMES, Column
 
 LARGEST = 2**63 - 1
 SMALLEST = -(2**63)
+
+_DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?(?!\d)")
+_NO_DAY: Final = "0000-00-00"
+"""MySQL's date that is none."""
 
 
 class OutOfRange(BadRequest):
@@ -41,8 +48,8 @@ def to_database(column: Column, value: JSON) -> Value:
         return _number(column, value)
     if column.type == "binary":
         return _binary(column, value)
-    if column.type in TIMES and isinstance(value, bool):
-        raise BadRequest(f"Field '{column.name}' must be a text with a date or time.")
+    if column.type in TIMES:
+        return _moment(column, value)
     return _text(column, value)
 
 
@@ -88,6 +95,22 @@ def _number(column: Column, value: bool | int | float | str) -> float | int:
     if isinstance(number, int) and not SMALLEST <= number <= LARGEST:
         raise OutOfRange(f"Field '{column.name}' is too large a number.")
     return number
+
+
+def _moment(column: Column, value: bool | int | float | str) -> str:
+    """As it is, for the database to read; a day that no calendar has is refused also by those that keep any text."""
+    if isinstance(value, bool):
+        raise BadRequest(f"Field '{column.name}' must be a text with a date or time.")
+    text = _text(column, value)
+    if (found := _DAY.match(text)) and not text.startswith(_NO_DAY):
+        hour, minute, second = (int(part or 0) for part in found.group(4, 5, 6))
+        try:
+            datetime.date(int(found[1]), int(found[2]), int(found[3]))
+        except ValueError as error:
+            raise BadRequest(f"Field '{column.name}' must be a day that the calendar has, as 2024-02-29.") from error
+        if hour > 24 or minute > 59 or second > 60:
+            raise BadRequest(f"Field '{column.name}' must be a time of day, as 23:59:59.")
+    return text
 
 
 def _binary(column: Column, value: bool | int | float | str) -> bytes:

@@ -7,12 +7,13 @@ from dataclasses import replace
 from typing import cast
 
 from reverie.auth.lookups import put_lookups
-from reverie.database import Connection, Row, Value
+from reverie.database import Connection, Refusal, Row, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported, ReverieError, Unavailable
 from reverie.model import JSON, Caller
 from reverie.services.sql import plan
 from reverie.services.sql.at_once import MANY, Insertion, NotAtOnce, insert_all
 from reverie.services.sql.batch import Outcome, RolledBack, perform
+from reverie.services.sql.blame import blame_references
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.execute import Executor, Record
 from reverie.services.sql.filters import And, Applied, Filter, IsNull, Not, Or
@@ -75,7 +76,7 @@ class Writer:
 
     async def insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
         shape, values = self._insertion(task, record)
-        rows = await self._executor.fetch(connection, shape, values)
+        rows = await self._store(connection, task, shape, values)
         return self._written(task, rows[0], checked=shape.check is not None)
 
     def _insertion(self, task: Task, record: Mapping[str, JSON]) -> Insertion:
@@ -93,7 +94,14 @@ class Writer:
             raise _denied()
         names = tuple(column.name for column in table.columns if column.name in values)
         check, more = plan.bind(table, task.mine)
-        shape = Insert(table=table.source, columns=names, returning=self._returning(task), check=check)
+        shape = Insert(
+            table=table.source,
+            columns=names,
+            returning=self._returning(task),
+            check=check,
+            key=table.primary_key,
+            counted=next((column.name for column in table.columns if column.auto_increment), None),
+        )
         return shape, [*(values[name] for name in names), *more]
 
     # -- change
@@ -145,8 +153,15 @@ class Writer:
         check, more = plan.bind(table, task.mine)
 
         async def work(connection: Connection) -> None:
-            shape = Update(table=table.source, columns=tuple(values), where=where, returning=(), check=check)
-            rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more])
+            shape = Update(
+                table=table.source,
+                columns=tuple(values),
+                where=where,
+                returning=(),
+                check=check,
+                key=table.primary_key,
+            )
+            rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more])
             if check is not None and not all(row[-1] for row in rows):
                 raise _denied()
 
@@ -172,8 +187,10 @@ class Writer:
                 where=plan.both(plan.key_filter(key), mine),
                 returning=self._returning(task),
                 check=mine,
+                key=table.primary_key,
+                by=tuple(column.name for column in key),
             )
-            rows = await self._executor.fetch(connection, shape, [*values.values(), *wanted, *more, *more])
+            rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more, *more])
             if rows:
                 return self._written(task, rows[0], checked=mine is not None)
         if self._upserts:
@@ -271,6 +288,16 @@ class Writer:
             outcome = cast("Outcome[Written]", undone.outcome)
         outcome.raise_failures(verb, task.options, lambda written: written.identity)
         return [written.record for written in outcome.results()]
+
+    async def _store(
+        self, connection: Connection, task: Task, shape: Insert | Update, values: Sequence[Value]
+    ) -> list[Row]:
+        try:
+            return await self._executor.fetch(connection, shape, values)
+        except Refusal as error:
+            if error.kind == "foreign_key":
+                error.detail = error.detail or blame_references(task.table, shape.columns, values)
+            raise
 
     def _identity(self, task: Task) -> tuple[str, ...]:
         names = task.options.id_field or task.table.primary_key

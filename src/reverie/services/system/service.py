@@ -21,7 +21,7 @@ from reverie.store.store import Store
 
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+")
 _LEGACY_SCRIPT: Final = "script"
-_ALIASES: Final = {"postgresql": "pgsql"}
+_ALIASES: Final = {"postgresql": "pgsql", "mariadb": "mysql"}
 """Other names of types; a service is stored under the first."""
 
 

@@ -82,7 +82,7 @@ SELECT i.indrelid::bigint, x.relname::text,
  ORDER BY i.indrelid, x.relname
 """
 
-_TYPES: Final[Mapping[str, str]] = {
+TYPES: Final[Mapping[str, str]] = {
     "int2": "integer", "int4": "integer", "int8": "bigint", "bool": "boolean", "numeric": "decimal",
     "float4": "double", "float8": "double", "money": "money", "date": "date", "time": "time", "timetz": "timetz",
     "timestamp": "timestamp", "timestamptz": "timestamptz", "bytea": "binary", "uuid": "uuid", "json": "json",
@@ -151,7 +151,7 @@ def _column(
     foreign_keys: Sequence[ForeignKey],
 ) -> Column:
     name, db_type, not_null, default, identity, generated, base, _ = row
-    kind = _TYPES.get(base, "string")
+    kind = TYPES.get(base, "string")
     # A key of several columns may count one of them; any other counter is a default like others.
     auto = bool(identity) or (default is not None and default.startswith("nextval("))
     reference = next((one for one in foreign_keys if one.columns == (name,)), None)

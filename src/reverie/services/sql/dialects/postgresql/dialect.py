@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from sqlalchemy.dialects.postgresql import asyncpg as sqlalchemy_asyncpg
@@ -12,16 +12,18 @@ from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 from reverie.database import Connection, Database, Value
 from reverie.model import JSON
 from reverie.postgresql.database import PostgresqlDatabase
-from reverie.services.sql.catalogue import INTEGERS, NUMBERS, Catalogue, Column
-from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
-from reverie.services.sql.dialect import ToClient
+from reverie.services.sql.catalogue import INTEGERS, NUMBERS, Catalogue, Column, Table
+from reverie.services.sql.definitions import Spelling, add_column, change_of, create_table, quoted
+from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.postgresql.catalogue import read_catalogue, read_version
+from reverie.services.sql.dialects.postgresql.routines import PostgresqlRoutines
 from reverie.services.sql.dialects.postgresql.settings import (
     CONFIG_FIELDS,
     address_of,
     server_settings,
     timeout_of,
 )
+from reverie.services.sql.routines import RoutineBook
 from reverie.store.records import ServiceRecord
 
 SPELLING: Final = Spelling(
@@ -42,6 +44,7 @@ SPELLING: Final = Spelling(
     national=("national character varying", "national character"),
     decimal="numeric",
     truth=("false", "true"),
+    longest=63,
 )  # fmt: skip
 
 _AS_TEXT: Final = (
@@ -58,6 +61,8 @@ class PostgresqlDialect:
     name = "postgresql"
     service_type = "pgsql"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
+    writes: Writes | None = None
+    routines: RoutineBook | None = PostgresqlRoutines()
     explain = "EXPLAIN (FORMAT JSON) "
 
     def __init__(self) -> None:
@@ -92,8 +97,21 @@ class PostgresqlDialect:
     def add_column(self, table: str, field: Mapping[str, JSON]) -> list[str]:
         return add_column(SPELLING, table, field)
 
-    def drop_column(self, table: str, column: str) -> list[str]:
-        return [f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(column)}"]
+    def change_column(
+        self, table: str, column: Column, field: Mapping[str, JSON], changed: Collection[str]
+    ) -> list[str]:
+        change, name = change_of(SPELLING, column, field, changed), quoted(column.real_name)
+        parts = []
+        if change.type is not None:
+            parts.append(f"ALTER COLUMN {name} TYPE {change.type} USING CAST({name} AS {change.type})")
+        if change.allow_null is not None:
+            parts.append(f"ALTER COLUMN {name} {'DROP' if change.allow_null else 'SET'} NOT NULL")
+        if change.default is not None:
+            parts.append(f"ALTER COLUMN {name} SET DEFAULT {change.default}")
+        return [f"ALTER TABLE {quoted(table)} {', '.join(parts)}"]
+
+    def drop_column(self, table: Table, column: str) -> list[str]:
+        return [f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(column)}"]
 
     def drop_table(self, table: str) -> list[str]:
         return [f"DROP TABLE {quoted(table)}"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -11,12 +11,13 @@ from sqlalchemy.dialects import sqlite as sqlalchemy_sqlite
 from sqlalchemy.engine import Dialect as SqlAlchemyDialect
 
 from reverie.database import Connection, Database, DatabaseError, Value
-from reverie.errors import BadRequest, Unavailable
+from reverie.errors import BadRequest, NotSupported, Unavailable
 from reverie.model import JSON, is_true
-from reverie.services.sql.catalogue import Catalogue, Column
+from reverie.services.sql.catalogue import Catalogue, Column, Table
 from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
-from reverie.services.sql.dialect import ToClient
+from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.sqlite.catalogue import read_catalogue
+from reverie.services.sql.routines import RoutineBook
 from reverie.sqlite import SqliteDatabase
 from reverie.store.records import ServiceRecord
 
@@ -64,6 +65,8 @@ class SqliteDialect:
     name = "sqlite"
     service_type = "sqlite"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
+    writes: Writes | None = None
+    routines: RoutineBook | None = None
     explain = "EXPLAIN QUERY PLAN "
 
     def __init__(self, folder: Path) -> None:
@@ -101,8 +104,13 @@ class SqliteDialect:
     def add_column(self, table: str, field: Mapping[str, JSON]) -> list[str]:
         return add_column(SPELLING, table, field)
 
-    def drop_column(self, table: str, column: str) -> list[str]:
-        return [f"ALTER TABLE {quoted(table)} DROP COLUMN {quoted(column)}"]
+    def change_column(
+        self, table: str, column: Column, field: Mapping[str, JSON], changed: Collection[str]
+    ) -> list[str]:
+        raise NotSupported(f"Changing '{min(changed)}' of field '{column.real_name}' is not supported on SQLite yet.")
+
+    def drop_column(self, table: Table, column: str) -> list[str]:
+        return [f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(column)}"]
 
     def drop_table(self, table: str) -> list[str]:
         return [f"DROP TABLE {quoted(table)}"]
