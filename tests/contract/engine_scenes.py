@@ -323,10 +323,12 @@ FORK: Final = process_scene(
     php="$pid = pcntl_fork(); if ($pid === 0) { sleep(300); } return $pid;",
 )
 """Leaves a process behind, and says its number."""
-FORK_AWAY: Final[Scene] = {
-    "nodejs": "var child = require('child_process').spawn('sleep', ['300'], {stdio: 'ignore', detached: true});"
-    " child.unref(); return child.pid;",
-}
+FORK_AWAY: Final = process_scene(
+    "var child = require('child_process').spawn('sleep', ['300'], {stdio: 'ignore', detached: true}); child.unref();"
+    " return child.pid;",
+    "import os, time\npid = os.fork()\nif pid == 0:\n    os.setsid()\n    time.sleep(300)\nreturn pid",
+    php="$pid = pcntl_fork(); if ($pid === 0) { posix_setsid(); sleep(300); } return $pid;",
+)
 """The same, and the process leaves its group."""
 LEAVE_FILES: Final = process_scene(
     "var fs = require('fs'); fs.writeFileSync('left', 'x'); fs.mkdirSync(require('os').tmpdir() + '/deeper');",

@@ -56,8 +56,6 @@ async def test_a_script_that_sleeps_is_stopped_at_its_deadline(engine: Engine) -
 @WITH_PROCESS
 async def test_a_process_that_a_script_leaves_ends_with_the_run(engine: Engine) -> None:
     for scene in (scenes.FORK, scenes.FORK_AWAY):
-        if engine.name not in scene:
-            continue
         pid = (await play(engine, scene)).returned
         assert isinstance(pid, int)
         assert await until(lambda: not is_alive(pid), seconds=10)  # noqa: B023 - called at once
