@@ -99,7 +99,6 @@ class ScriptRuns:
         Raises:
             ScriptError: and its kinds, see `Engine.run`; with its place in the script in `context` for administrators.
         """
-        engine = self._engine(script.language)
         text = put_lookups(script.content, context.caller, secrets=True)
         limits = self._limits if timeout is None else replace(self._limits, wall=timeout or float("inf"))
         platform = platform_map(context.caller, self.config if config is None else config)
@@ -131,7 +130,7 @@ class ScriptRuns:
                 recorder.saw(watch, event, context, script=script, error=error, calls=calls)
 
         try:
-            outcome = await engine.run(run)
+            outcome = await self._engine(script.language).run(run)
         except ScriptError as error:
             _place(error, script, told=context.caller.is_admin)
             ended(error.output, error)

@@ -10,7 +10,7 @@ from reverie.database import Value
 from reverie.errors import BadRequest, NotFound, ScriptError, ScriptingDisabled, UnknownEngine
 from reverie.events.changes import Stage, event_after
 from reverie.events.difference import differences
-from reverie.events.event import BLANK
+from reverie.events.event import BLANK, request_map
 from reverie.events.hooks import script_of
 from reverie.events.masks import masked_event
 from reverie.events.recording import Recorder, open_capture
@@ -152,8 +152,11 @@ class Trials:
         """What the script runs on, and the key of the script that it was kept for."""
         if kind == "event":
             if not isinstance(what, dict):
-                raise BadRequest('\'event\' must be an object, such as {"request": {"method": "GET"}}.')
-            return Trying(script=NONE, event=dict(what), caller=caller), None
+                raise BadRequest("'event' must be an object with a 'request'.")
+            request = what.get("request")
+            given = request if isinstance(request, dict) else {}
+            blank = {**request_map(Request(method="GET", service="")), **given}
+            return Trying(script=NONE, event={"resource": "", **what, "request": blank}, caller=caller), None
         if self.recorder is not None:
             await self.recorder.flush()
         if kind == "job":
