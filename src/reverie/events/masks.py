@@ -20,13 +20,23 @@ _OURS: Final = ("system", "user")
 
 
 def masked(value: JSON, name: str = "") -> JSON:
-    """*value* with everything hidden that stands, however deep, under a name that sounds like a secret."""
+    """*value* with everything hidden that stands, however deep, under a name that sounds like a secret.
+
+    A value that is too deep to be looked through is hidden whole.
+    """
+    try:
+        return _masked(value, name)
+    except RecursionError:
+        return MASK
+
+
+def _masked(value: JSON, name: str = "") -> JSON:
     if value is not None and _SECRET.search(name):
         return MASK
     if isinstance(value, Mapping):
-        return {key: masked(item, key) for key, item in value.items()}
+        return {key: _masked(item, key) for key, item in value.items()}
     if isinstance(value, list):
-        return [masked(item) for item in value]
+        return [_masked(item) for item in value]
     return value
 
 

@@ -71,7 +71,8 @@ async def uses_of_keys(store: Store) -> Uses:
 def _key_id(column: ColumnElement[bytes]) -> ColumnElement[bytes]:
     """The key's id in an envelope (`sealing`): four bytes after the first."""
     # Written out: PostgreSQL takes two bound numbers for two expressions, and groups by neither.
-    place, length = literal_column("2"), literal_column("4")
+    place: ColumnElement[int] = literal_column("2")
+    length: ColumnElement[int] = literal_column("4")
     return cast("ColumnElement[bytes]", func.substr(column, place, length).label("key_id"))
 
 

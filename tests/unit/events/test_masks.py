@@ -60,3 +60,13 @@ def test_bodies_of_the_platforms_own_services_are_hidden_whole() -> None:
     hidden = masked_event(event("system"))
 
     assert hidden["response"] == {"status_code": 200, "content": MASK}
+
+
+def test_what_is_too_deep_to_be_looked_through_is_hidden_whole() -> None:
+    deep: JSON = "canary-7"
+    for _ in range(3000):
+        deep = [deep]
+
+    hidden = masked_event(event(payload=deep), to_run=True)
+
+    assert hidden["request"] == MASK or "canary-7" not in repr(hidden)
