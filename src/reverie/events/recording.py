@@ -47,7 +47,7 @@ class Tape:
 
     async def answer(self, op: str, args: dict[str, JSON]) -> JSON:
         answer = await self._ask(op, args)
-        if len(self.calls) < MOST_CALLS:
+        if op != "require" and len(self.calls) < MOST_CALLS:
             self.calls.append({"op": op, "args": masked(args), "answer": masked(answer)})
         return answer
 

@@ -117,33 +117,9 @@ class ScriptRuns:
             ScriptError: and its kinds, see `Engine.run`; with its place in the script in `context` for administrators.
                 UnknownEngine, EngineMissing, LinkedTextMissing: it did not begin.
         """
-        engine = self._engine(script.language)
-        if script.linked:
-            script = replace(script, content=await self._library.linked(script.linked))
-        text = put_lookups(script.content, context.caller, secrets=True)
-        allowance = allowance_of(script.config, self.allowance, timeout=timeout)
-        if allowance.hosts is not None and self._sockets and not engine.sandboxed:
-            why = "its limits name hosts, and with REVERIE_SCRIPT_SOCKETS=open nothing holds it to them"
-            raise CannotIsolate(script.language, why)
-        platform = platform_map(context.caller, self.config if config is None else config)
-        host: Ask = _Host(script, context, self._outgoing, self._scratch, self._library, allowance.hosts).answer
         recorder = None if trial is not None or context.rehearse is not None else self.recorder
         watch = (await recorder.watched()).get(script.key) if recorder is not None and script.key else None
-        tape = None if watch is None else Tape(host)
-        if trial is not None:
-            host, platform["trace"] = trial.between(host), True
-        run = Run(
-            script=replace(script, content=text),
-            event=event,
-            platform=platform,
-            host=host if tape is None else tape.answer,
-            limits=allowance.limits,
-            domain=_domain(script, allowance.isolation),
-            owner=_service(script),
-            fresh=allowance.isolation == "run",
-            depth=context.depth,
-            times=None if trial is None else trial.times,
-        )
+        tape: Tape | None = None
 
         def ended(output: str, error: ScriptError | None) -> None:
             if trial is None:
@@ -155,6 +131,29 @@ class ScriptRuns:
                 recorder.saw(watch, event, context, script=script, error=error, calls=calls)
 
         try:
+            engine = self._engine(script.language)
+            if script.linked:
+                script = replace(script, content=await self._library.linked(script.linked))
+            allowance = self._allowed(script, engine, timeout)
+            platform = platform_map(context.caller, self.config if config is None else config)
+            host: Ask = _Host(script, context, self._outgoing, self._scratch, self._library, allowance.hosts).answer
+            if watch is not None:
+                tape = Tape(host)
+                host = tape.answer
+            if trial is not None:
+                host, platform["trace"] = trial.between(host), True
+            run = Run(
+                script=replace(script, content=put_lookups(script.content, context.caller, secrets=True)),
+                event=event,
+                platform=platform,
+                host=host,
+                limits=allowance.limits,
+                domain=_domain(script, allowance.isolation),
+                owner=_service(script),
+                fresh=allowance.isolation == "run",
+                depth=context.depth,
+                times=None if trial is None else trial.times,
+            )
             told = self._trace if trial is None and context.rehearse is None else None
             outcome = await (engine.run(run) if told is None else told.run(engine, run, context, script))
         except ScriptError as error:
@@ -163,6 +162,13 @@ class ScriptRuns:
             raise
         ended(outcome.output if log_output else "", None)
         return outcome
+
+    def _allowed(self, script: Script, engine: Engine, timeout: float | None) -> Allowance:
+        allowance = allowance_of(script.config, self.allowance, timeout=timeout)
+        if allowance.hosts is not None and self._sockets and not engine.sandboxed:
+            why = "its limits name hosts, and with REVERIE_SCRIPT_SOCKETS=open nothing holds it to them"
+            raise CannotIsolate(script.language, why)
+        return allowance
 
     def check(self, language: str) -> None:
         """Raise ScriptingDisabled when this language is switched off."""
