@@ -202,6 +202,9 @@ def test_the_page_of_a_failed_job_marks_the_line(idle: Server, browser: Browser)
         browser.wait_for("TypeError: Cannot read properties of undefined")
         marked = browser.evaluate("[...document.querySelectorAll('.hit')].map((one) => one.innerText)")
         assert marked == ["3", "  const name = event.request.payload.missing.name;"]
+        around = browser.evaluate("[...document.querySelectorAll('.source .at')].map((one) => one.innerText)")
+        assert around[:4] == ["1", "2", "3", ""]  # the caret stands on a line of its own
+        browser.wait_for(f"reverie queue replay {job_id} --script FILE")
         browser.wait_for("retried")
 
 

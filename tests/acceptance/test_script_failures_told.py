@@ -80,3 +80,14 @@ def test_runs_failures_and_refusals_are_counted_by_version(stage: Stage) -> None
     assert new["last_error"] == {"type": "Error", "message": "x", "line": 1}
     assert new["last_failed_at"] is not None
     assert [old[name] for name in ("runs", "failures", "refusals", "is_current")] == [1, 0, 1, False]
+
+
+def test_a_script_that_cannot_be_run_is_told_and_counted_too(stage: Stage) -> None:
+    event = f"db._table.{TABLE}.get"
+    stage.event_script(event, "cobol", "DISPLAY 'x'.")
+
+    assert stage.server.as_key("GET", ROWS).status == 200  # it hangs on the call's end, and changes nothing
+
+    wait_for(lambda: versions(stage, event)[0]["failures"] == 1, 10)
+    assert "cobol" in versions(stage, event)[0]["last_error"]["message"]
+    assert any("script.failed" in line and "cobol" in line for line in stage.server.output().splitlines())

@@ -174,6 +174,23 @@ def test_a_role_is_asked_in_a_dry_run_too(stage: Stage) -> None:
     assert told["writes"] == []
 
 
+def test_a_script_that_tries_itself_comes_to_an_end(stage: Stage) -> None:
+    text = "return platform.api.post('system/script_run', event.again).content;"
+    again: dict[str, JSONValue] = {"language": "v8js", "content": text, "mode": "real"}
+    event: dict[str, JSONValue] = {"request": {"method": "GET"}}
+    for _ in range(20):
+        event = {**event, "again": {**again, "event": event}}
+
+    told = stage.ask("POST", "system/script_run", {**again, "event": event}, expect=200).json
+
+    assert "calls nest more than 16 deep" in told["error"]["message"]
+
+
+@pytest.mark.parametrize("what", [0, -1, 2**40, "\u00b2", "x", True])
+def test_an_id_that_none_can_be_is_not_found(stage: Stage, what: JSONValue) -> None:
+    assert tried(stage, 404, language="v8js", content="1", capture=what)["error"]["code"] == 404
+
+
 # -- captured events
 
 

@@ -25,7 +25,7 @@ from reverie.events.trials import Trials
 from reverie.jobs.measuring import Gauge
 from reverie.jobs.waits import Waits
 from reverie.jobs.watching import JobWatch
-from reverie.model import Caller, Context, Job, Requestor
+from reverie.model import Caller, Context, Job, Request, Requestor, Response
 from reverie.outgoing import Outgoing
 from reverie.platform import Platform
 from reverie.scripting.engine import Engine
@@ -195,9 +195,7 @@ def _wire(
         queue=queue,
         runs=runs,
         keeping=queued,
-        context_of=lambda caller, depth, request_id, rehearse: dispatcher.context(
-            caller, requestor=Requestor.SCRIPT, depth=depth, request_id=request_id, rehearse=rehearse
-        ),
+        context_of=lambda caller, outer, rehearse: _context_of_trial(dispatcher, caller, outer, rehearse),
         open=queued.open,
         script_of_service=service_script,
         recorder=runs.recorder,
@@ -253,4 +251,26 @@ def _context_of_job(
         job_id=job.id,
         trace=job.trace,
         holds=holds,
+    )
+
+
+def _context_of_trial(
+    dispatcher: Dispatcher,
+    caller: Caller,
+    outer: Context | None,
+    rehearse: Callable[[Request], Response | None] | None,
+) -> Context:
+    """As deep as a call of the one that asks, so that a script that tries itself comes to an end."""
+    if outer is None:
+        return dispatcher.context(caller, requestor=Requestor.SCRIPT, rehearse=rehearse)
+    return dispatcher.context(
+        caller,
+        requestor=Requestor.SCRIPT,
+        depth=outer.depth + 1,
+        hops=outer.hops,
+        request_id=outer.request_id,
+        job_id=outer.job_id,
+        trace=outer.trace,
+        holds=outer.holds,
+        rehearse=rehearse,
     )

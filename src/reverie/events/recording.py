@@ -104,7 +104,9 @@ class Recorder:
         if error is not None and error.status < 500:
             outcome = "refused"
         packed = Packed(
-            event=masked_event(event), caller=masked_caller(context.caller), environment={"calls": calls or []}
+            event=masked_event(event, to_run=True),
+            caller=masked_caller(context.caller),
+            environment={"calls": calls or []},
         )
         content = pack(packed, self._store.sealer, about=about_capture(watch.script))
         if len(content) > LARGEST:

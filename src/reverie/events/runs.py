@@ -103,7 +103,6 @@ class ScriptRuns:
         Raises:
             ScriptError: and its kinds, see `Engine.run`; with its place in the script in `context` for administrators.
         """
-        engine = self._engine(script.language)
         text = put_lookups(script.content, context.caller, secrets=True)
         limits = self._limits if timeout is None else replace(self._limits, wall=timeout or float("inf"))
         platform = platform_map(context.caller, self.config if config is None else config)
@@ -135,6 +134,7 @@ class ScriptRuns:
                 recorder.saw(watch, event, context, script=script, error=error, calls=calls)
 
         try:
+            engine = self._engine(script.language)
             told = self._trace if trial is None and context.rehearse is None else None
             outcome = await (engine.run(run) if told is None else told.run(engine, run, context, script))
         except ScriptError as error:

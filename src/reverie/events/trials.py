@@ -10,7 +10,7 @@ from reverie.database import Value
 from reverie.errors import BadRequest, NotFound, ScriptError, ScriptingDisabled, UnknownEngine
 from reverie.events.changes import Stage, event_after
 from reverie.events.difference import differences
-from reverie.events.event import BLANK
+from reverie.events.event import BLANK, request_map
 from reverie.events.hooks import script_of
 from reverie.events.masks import masked_event
 from reverie.events.recording import Recorder, open_capture
@@ -19,7 +19,7 @@ from reverie.events.runs import ScriptRuns, Trial
 from reverie.jobs.payload import Packed
 from reverie.jobs.promised import Promised
 from reverie.jobs.queue import Queue
-from reverie.model import JSON, Caller, Context, Job, Request, Response, Script
+from reverie.model import JSON, Caller, Context, Job, Request, Response, Script, is_true
 from reverie.scripting.engine import NOTHING, Outcome
 from reverie.store.captures import capture_by_id, capture_of_job
 from reverie.store.fixtures import fixture_by_id
@@ -42,10 +42,10 @@ class KeepingTrials(Protocol):
 
 
 class Surroundings(Protocol):
-    """The context of a run for a caller."""
+    """The context of a run for a caller, inside the call that asks for it, if there is one."""
 
     def __call__(
-        self, caller: Caller, depth: int, request_id: str, rehearse: Callable[[Request], Response | None] | None
+        self, caller: Caller, outer: Context | None, rehearse: Callable[[Request], Response | None] | None
     ) -> Context: ...
 
 
@@ -103,10 +103,11 @@ class Trials:
 
     # -- from what was asked
 
-    async def answer(
-        self, asked: Mapping[str, JSON], caller: Caller, *, request_id: str = "", depth: int = 1
-    ) -> tuple[int, JSON]:
+    async def answer(self, asked: Mapping[str, JSON], caller: Caller, outer: Context | None = None) -> tuple[int, JSON]:
         """Status and report of a try as a client asks for it.
+
+        Args:
+            outer: of the call that asks; None from the command line.
 
         Raises:
             BadRequest, NotFound: the script, or what it shall run on.
@@ -117,8 +118,8 @@ class Trials:
             raise BadRequest(f"There is no mode {mode!r}; there are 'dry', 'real' and 'queue'.")
         trying = await self.read(asked, caller)
         if mode == "queue":
-            return 202, await self._later(trying, request_id, depth)
-        tried = await self.run(trying, cast("Mode", mode), request_id=request_id, depth=depth)
+            return 202, await self._later(trying, outer)
+        tried = await self.run(trying, cast("Mode", mode), outer)
         return 200, report(trying.script, mode, tried)
 
     async def read(self, asked: Mapping[str, JSON], caller: Caller) -> Trying:
@@ -145,21 +146,23 @@ class Trials:
         if isinstance(config, dict):
             script = replace(script, config=config)
         if asked.get("allow_event_modification") is not None:
-            script = replace(script, may_modify=bool(asked["allow_event_modification"]))
+            script = replace(script, may_modify=is_true(asked["allow_event_modification"]))
         return replace(found, script=script, timeout=_seconds(asked.get("timeout")))
 
     async def _source(self, kind: str, what: JSON, caller: Caller) -> tuple[Trying, str | None]:
         """What the script runs on, and the key of the script that it was kept for."""
         if kind == "event":
             if not isinstance(what, dict):
-                raise BadRequest('\'event\' must be an object, such as {"request": {"method": "GET"}}.')
-            return Trying(script=NONE, event=dict(what), caller=caller), None
+                raise BadRequest("'event' must be an object with a 'request'.")
+            request = what.get("request")
+            given = request if isinstance(request, dict) else {}
+            blank = {**request_map(Request(method="GET", service="")), **given}
+            return Trying(script=NONE, event={"resource": "", **what, "request": blank}, caller=caller), None
         if self.recorder is not None:
             await self.recorder.flush()
         if kind == "job":
             return await self._job(str(what))
-        number = int(what) if isinstance(what, int | str) and str(what).isdigit() else -1
-        row = await (capture_by_id if kind == "capture" else fixture_by_id)(self.store, number)
+        row = await (capture_by_id if kind == "capture" else fixture_by_id)(self.store, as_id(what))
         if row is None:
             raise NotFound(f"There is no {kind} {what!r}; captures are kept for a while only.")
         return await self.kept(row), str(row["script"])
@@ -202,8 +205,7 @@ class Trials:
         if version is None:
             return found
         key = found.key if found is not None else name.lower()
-        number = int(version) if isinstance(version, int | str) and str(version).isdigit() else -1
-        then = await script_at(self.store, key, number)
+        then = await script_at(self.store, key, as_id(version))
         if then is None:
             raise NotFound(f"There is no version {version!r} of the script {name!r}.")
         return then
@@ -213,7 +215,7 @@ class Trials:
         await self.memory.fresh()
         if name.startswith(SERVICE):
             which = name.removeprefix(SERVICE)
-            by_id = await self.memory.service_by_id(int(which)) if which.isdigit() else None
+            by_id = await self.memory.service_by_id(as_id(which))
             service = by_id or await self.memory.service(which.lower())
         else:
             record = await self.memory.event_script(name)
@@ -226,19 +228,14 @@ class Trials:
 
     # -- run
 
-    async def run(self, trying: Trying, mode: Mode, *, request_id: str = "", depth: int = 1) -> Tried:
+    async def run(self, trying: Trying, mode: Mode, outer: Context | None = None) -> Tried:
         """Run it now.
 
         Raises:
             UnknownEngine, ScriptingDisabled
         """
         rehearsal = Rehearsal(mode, trying.calls)
-        context = self.context_of(
-            trying.caller,
-            depth=depth,
-            request_id=request_id,
-            rehearse=rehearsal.instead if rehearsal.dry else None,
-        )
+        context = self.context_of(trying.caller, outer, rehearsal.instead if rehearsal.dry else None)
         trial = Trial(between=rehearsal.between)
         event = dict(trying.event)
         if stage_of(trying.script) in ("service", "other"):
@@ -255,10 +252,17 @@ class Trials:
         after = masked_event(event_after(stage_of(trying.script), event, outcome))
         return Tried(rehearsal=rehearsal, before=before, after=after, outcome=outcome, times=trial.times)
 
-    async def _later(self, trying: Trying, request_id: str, depth: int) -> JSON:
-        context = self.context_of(trying.caller, depth=depth, request_id=request_id, rehearse=None)
+    async def _later(self, trying: Trying, outer: Context | None) -> JSON:
+        context = self.context_of(trying.caller, outer, None)
         promised = await self.keeping.keep_trial(trying.script, trying.event, context)
         return {"mode": "queue", "job": None if promised.job is None else promised.job.id}
+
+
+def as_id(value: JSON) -> int:
+    """The id that a client has sent; -1, which nothing has, for what is none."""
+    text = str(value)
+    number = int(text) if text.isascii() and text.isdigit() and len(text) < 20 else -1
+    return number if number < 2**31 else -1
 
 
 def stage_of(script: Script) -> Stage:

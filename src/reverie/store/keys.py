@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final, cast
 
-from sqlalchemy import ColumnElement, Table, func, select, update
+from sqlalchemy import ColumnElement, Table, func, literal_column, select, update
 
 from reverie.database import Connection
 from reverie.sealing import Unsealable, key_id_of, key_id_of_text
@@ -70,7 +70,10 @@ async def uses_of_keys(store: Store) -> Uses:
 
 def _key_id(column: ColumnElement[bytes]) -> ColumnElement[bytes]:
     """The key's id in an envelope (`sealing`): four bytes after the first."""
-    return cast("ColumnElement[bytes]", func.substr(column, 2, 4).label("key_id"))
+    # Written out: PostgreSQL takes two bound numbers for two expressions, and groups by neither.
+    place: ColumnElement[int] = literal_column("2")
+    length: ColumnElement[int] = literal_column("4")
+    return cast("ColumnElement[bytes]", func.substr(column, place, length).label("key_id"))
 
 
 def _hex(value: object) -> str:

@@ -120,7 +120,7 @@ def test_the_commands_for_people_are_listed_and_the_children_are_not() -> None:
     shown = CliRunner().invoke(reverie, ["--help"]).output
 
     listed = re.findall(r"^  (\w+) ", shown.partition("Commands:")[2], re.MULTILINE)
-    assert listed == ["up", "serve", "queue", "maintenance", "migrate", "keys", "user", "demo", "version"]
+    assert listed == ["up", "serve", "queue", "scripts", "maintenance", "migrate", "keys", "user", "demo", "version"]
 
 
 @pytest.mark.parametrize(

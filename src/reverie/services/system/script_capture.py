@@ -10,7 +10,7 @@ from reverie.database import Value
 from reverie.errors import BadRequest, NotFound
 from reverie.events.event import session_map
 from reverie.events.recording import Recorder, open_capture
-from reverie.events.trials import Trials
+from reverie.events.trials import Trials, as_id
 from reverie.model import JSON, Context, Request, Response
 from reverie.services.system.batch import as_record, record_of, records_of
 from reverie.services.system.fields import is_storable, moment
@@ -111,7 +111,7 @@ class ScriptCaptures:
 
     async def _row(self, key: str, number: str) -> Mapping[str, Value]:
         """Raises NotFound."""
-        row = await capture_by_id(self.trials.store, int(number)) if number.isdigit() and len(number) < 19 else None
+        row = await capture_by_id(self.trials.store, as_id(number))
         if row is None or row["script"] != key:
             raise NotFound(f"There is no event {number!r} kept of this script; events are kept for a while only.")
         return row

@@ -69,7 +69,7 @@ class ScriptFixtures(Records):
         expect, calls = await self.fixtures.record(trying)
         expect = expect if sent.get("expect") is None else check_expectation(sent["expect"])
         environment: dict[str, JSON] = {"calls": trying.calls or calls, "expect": expect}
-        event = masked_event(trying.event)
+        event = masked_event(trying.event, to_run=True)
         packed = Packed(event=event, caller=masked_caller(trying.caller), environment=environment)
         key = trying.script.key
         return {**sent, "script": key, _PACKED: pack(packed, self.store.sealer, about=about_capture(key)).hex()}

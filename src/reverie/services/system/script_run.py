@@ -21,7 +21,5 @@ class ScriptRun:
         asked = request.payload
         if not isinstance(asked, dict) or not asked:
             raise BadRequest(request.payload_error or "Send an object with the script and what it shall run on.")
-        status, content = await self.trials.answer(
-            asked, context.caller, request_id=context.request_id, depth=context.depth + 1
-        )
+        status, content = await self.trials.answer(asked, context.caller, context)
         return Response(status=status, content=content)
