@@ -74,6 +74,15 @@ class Connection(Protocol):
         ...
 
 
+@runtime_checkable
+class FetchesEach(Protocol):
+    """A `Connection` that runs one statement for many sets of values in one go."""
+
+    async def fetch_each(self, sql: str, values: Sequence[Sequence[Value]]) -> list[Row]:
+        """The rows of all runs, in the order of *values*."""
+        ...
+
+
 class Database(Protocol):
     """Reads and writes in units of work.
 

@@ -230,3 +230,45 @@ async def test_lookups_are_values_and_never_logic(db: Db) -> None:
     assert await db.ids("_table/supplier", filter="city={town}") == [2]
     assert await db.ids("_table/supplier", filter="city='{quote}'") == []
     assert await db.ids("_table/product", filter="id={user.id}", caller=role(("*", 31, []))) == [7]
+
+
+async def test_a_large_batch_is_like_a_small_one_whole_or_with_a_mistake_in_it(db: Db) -> None:
+    records: list[JSON] = [{"label": f"tag {number}"} for number in range(60)]
+
+    made = resources(await db.ask("POST", "_table/tag", {"resource": records}, {"fields": "label"}))
+
+    assert [one["label"] for one in made] == [f"tag {number}" for number in range(60)]
+    mixed: list[JSON] = [
+        {"label": f"more {number}"} if number % 2 else {"Label": f"x{number}", "id": 900 + number}
+        for number in range(40)
+    ]
+    ids = [one["id"] for one in resources(await db.ask("POST", "_table/tag", {"resource": mixed}))]
+    assert ids[0] == 900
+    assert len(set(map(str, ids))) == 40
+    twice: list[JSON] = [{"label": f"third {number}", "id": 2000 + number % 30} for number in range(40)]
+    error = await db.refused("POST", "_table/tag", {"resource": twice})
+    assert isinstance(error.context, dict)
+    assert error.context["error"] == [30]
+    assert len(await db.ids("_table/tag", filter="id >= 2000")) == 30
+    undone = await db.refused(
+        "POST",
+        "_table/tag",
+        {"resource": [{**cast("dict[str, JSON]", one), "id": 3000 + at % 30} for at, one in enumerate(twice)]},
+        rollback="true",
+    )
+    assert undone.status == 400
+    assert await db.ids("_table/tag", filter="id >= 3000") == []
+
+
+async def test_a_large_batch_of_a_role_must_meet_its_conditions(db: Db) -> None:
+    guest = role(("_table/tag/*", 31, [{"name": "label", "operator": "STARTS WITH", "value": "ok"}]))
+    records: list[JSON] = [{"label": f"ok {number}"} for number in range(30)]
+
+    await db.ask("POST", "_table/tag", {"resource": records}, caller=guest)
+    error = await db.refused(
+        "POST", "_table/tag", {"resource": [*records, {"label": "no"}]}, {"rollback": "true"}, caller=guest
+    )
+
+    assert isinstance(error.context, dict)
+    assert error.context["error"] == [30]
+    assert len(await db.ids("_table/tag", filter="label starts with 'ok'")) == 30

@@ -30,6 +30,14 @@ class PostgresqlConnection:
         self._columns = list(rows[0].keys()) if rows else ()
         return [tuple(row) for row in rows]
 
+    async def fetch_each(self, sql: str, values: Sequence[Sequence[Value]]) -> list[Row]:
+        """In one round trip."""
+        try:
+            rows = await self.raw.fetchmany(sql, values)
+        except CAUGHT as error:
+            raise translate(error) from error
+        return [tuple(row) for row in rows]
+
     async def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
         try:
             status: str = await self.raw.execute(sql, *values)

@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from reverie.database import Connection, Database, DatabaseError, Refusal, Row, Streams, TooSlow, Value
+from reverie.database import Connection, Database, DatabaseError, FetchesEach, Refusal, Row, Streams, TooSlow, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported
 from reverie.model import JSON
 from reverie.services.sql.batch import refused
@@ -92,6 +92,16 @@ class Executor:
         except Refusal as error:
             error.detail = error.detail or blame(error, shape, values)
             raise
+
+    async def fetch_each(self, connection: Connection, shape: Shape, values: Sequence[Sequence[Value]]) -> list[Row]:
+        """The rows of many runs of one statement, in the order of *values*."""
+        if isinstance(connection, FetchesEach) and self._writes is None:
+            statement = self.statements.statement(shape)
+            return await connection.fetch_each(statement.sql, [statement.values(one) for one in values])
+        rows: list[Row] = []
+        for one in values:
+            rows += await self.fetch(connection, shape, one)
+        return rows
 
     async def read(
         self, work: Callable[[Connection], Awaitable[T]], table: str, *, quick: bool = False, cost: Cost = FREE

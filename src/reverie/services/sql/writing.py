@@ -8,9 +8,10 @@ from typing import cast
 
 from reverie.auth.lookups import put_lookups
 from reverie.database import Connection, Refusal, Row, Value
-from reverie.errors import BadRequest, Forbidden, NotSupported
+from reverie.errors import BadRequest, Forbidden, NotSupported, ReverieError, Unavailable
 from reverie.model import JSON, Caller
 from reverie.services.sql import plan
+from reverie.services.sql.at_once import MANY, Insertion, NotAtOnce, insert_all
 from reverie.services.sql.batch import Outcome, RolledBack, perform
 from reverie.services.sql.blame import blame_references
 from reverie.services.sql.catalogue import Column, Table
@@ -46,9 +47,40 @@ class Writer:
             await nested.before(connection, record, parts)
             return await nested.after(connection, task, await self.insert(connection, task, record), parts)
 
+        async def work(connection: Connection) -> list[Record]:
+            async with connection.savepoint():
+                return await self._insert_all(connection, task, records, nested)
+
+        if len(records) >= MANY:
+            # Most batches are plain and right. One that is not is made again, record by record, and says what is wrong.
+            try:
+                return await self._executor.write(work, task.table.name, cost=task.cost)
+            except (Unavailable, NotSupported):
+                raise
+            except (ReverieError, NotAtOnce):
+                pass
         return await self._batch(task, records, act, "created")
 
+    async def _insert_all(
+        self, connection: Connection, task: Task, items: Sequence[JSON], nested: Nested
+    ) -> list[Record]:
+        """Create records without anything nested. Raises NotAtOnce, BadRequest, Forbidden, DatabaseError."""
+        insertions: list[Insertion] = []
+        for item in items:
+            record, parts = nested.split(item)
+            if parts:
+                raise NotAtOnce
+            insertions.append(self._insertion(task, record))
+        made = await insert_all(self._executor, connection, task.table, insertions)
+        return [self._shaped(task, record).record for record in made]
+
     async def insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
+        shape, values = self._insertion(task, record)
+        rows = await self._store(connection, task, shape, values)
+        return self._written(task, rows[0], checked=shape.check is not None)
+
+    def _insertion(self, task: Task, record: Mapping[str, JSON]) -> Insertion:
+        """The statement that creates a record, and its values. Raises BadRequest, Forbidden."""
         table = task.table
         values = _known(table, record, task.caller, creating=True)
         for column in table.columns:
@@ -70,8 +102,7 @@ class Writer:
             key=table.primary_key,
             counted=next((column.name for column in table.columns if column.auto_increment), None),
         )
-        rows = await self._store(connection, task, shape, [*(values[name] for name in names), *more])
-        return self._written(task, rows[0], checked=check is not None)
+        return shape, [*(values[name] for name in names), *more]
 
     # -- change
 
