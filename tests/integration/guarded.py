@@ -264,7 +264,8 @@ def _with(record: JSON, *, wrapped: bool = True) -> JSON:
     return {"resource": [record]} if wrapped else record
 
 
-_MANY: Final[JSON] = {"resource": [*([{"owner": "me", "text": "x"}] * 24), {"owner": "them", "text": "x"}]}
+_MINE_TOO: Final[list[JSON]] = [{"owner": "me", "text": "x"}] * 24
+_MANY: Final[JSON] = {"resource": [*_MINE_TOO, {"owner": "them", "text": "x"}]}
 """So many that they are stored at once where that goes well."""
 
 CHANGES: Final = (
