@@ -264,6 +264,10 @@ def _with(record: JSON, *, wrapped: bool = True) -> JSON:
     return {"resource": [record]} if wrapped else record
 
 
+_MINE_TOO: Final[list[JSON]] = [{"owner": "me", "text": "x"}] * 24
+_MANY: Final[JSON] = {"resource": [*_MINE_TOO, {"owner": "them", "text": "x"}]}
+"""So many that they are stored at once where that goes well."""
+
 CHANGES: Final = (
     *(
         Route(name=f"{name} by id", verb=verb, method=name, resource="_table/note/3", body=_CHANGED,
@@ -288,6 +292,8 @@ CHANGES: Final = (
           body=_with({"owner": "them", "text": "x"}), all=(200, None), mine=(_BATCH, None)),
     Route(name="create for nobody", verb=POST, method="POST", resource="_table/note",
           body=_with({"text": "x"}), all=(200, None), mine=(_BATCH, None)),
+    Route(name="create many, one for others", verb=POST, method="POST", resource="_table/note", body=_MANY,
+          all=(200, None), mine=(_BATCH, None)),
     Route(name="create over another", verb=POST, method="POST", resource="_table/note",
           body=_with({"id": 3, "owner": "me", "text": "x"}), all=(_BATCH, None), mine=(_BATCH, None)),
     Route(name="delete by id", verb=DELETE, method="DELETE", resource="_table/note/3", query={"fields": "*"},
