@@ -192,6 +192,8 @@ SLOWNESS = 2.0 if os.environ.get("CI") else 1.0
 
 def test_a_killed_script_child_costs_a_crash_and_the_job_runs_again(data: Path) -> None:
     with running(data) as server:
+        queued_service(server, "first", "return 1")  # so that the worker has a child of that language
+        server.wait_for_job(server.as_admin("POST", "/api/v2/first").headers["x-reverie-job"])
         queued_service(server, "long", "import time\ntime.sleep(1.5)")
         job_id = server.as_admin("POST", "/api/v2/long").headers["x-reverie-job"]
         wait_for(lambda: scripts_run_now(server), 30)

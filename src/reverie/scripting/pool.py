@@ -63,7 +63,7 @@ class Pool:
 
     async def start(self) -> None:
         if self._starting is None:
-            self._closed = False
+            self._closed = self._warming = False
             self._starting = asyncio.ensure_future(self._start())
         await asyncio.shield(self._starting)
 
