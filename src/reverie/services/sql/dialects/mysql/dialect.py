@@ -50,6 +50,8 @@ class MysqlDialect:
     name = "mysql"
     service_type = "mysql"
     config_fields: Sequence[Mapping[str, JSON]] = CONFIG_FIELDS
+    explain = "EXPLAIN FORMAT=JSON "
+    """What stands before a statement to have its plan told."""
     writes: Writes | None = staticmethod(write)
     routines: RoutineBook | None = MysqlRoutines()
 

@@ -12,7 +12,7 @@ from typing import Final, cast
 from reverie.database import Connection, Row, Value
 from reverie.errors import NotSupported
 from reverie.mysql.connection import MysqlConnection
-from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Not, Or
+from reverie.services.sql.filters import And, Compare, Filter, IsIn, IsNull, Or
 from reverie.services.sql.statements import Delete, Insert, Select, Shape, Statements, Update
 
 AT_ONCE: Final = 256
@@ -146,9 +146,8 @@ def _binds(tree: Filter | None) -> int:
             return sum(_binds(part) for part in parts)
         case IsIn(_, values):
             return len(values)
-        case Not(part):
-            return _binds(part)
         case None | IsNull():
             return 0
         case _:
-            return 1
+            part: Filter | None = getattr(tree, "part", None)
+            return 1 if part is None else _binds(part)
