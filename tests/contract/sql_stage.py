@@ -41,7 +41,7 @@ FEATURES: dict[str, frozenset[str]] = {
         {"texts hold nul", "sums overflow", "views only read", "reserved names", "texts by case", "streams"}
     ),
     "postgresql": frozenset({"texts by case", "routines", "columns change", "streams"}),
-    "mysql": frozenset({"texts hold nul", "routines", "columns change"}),
+    "mysql": frozenset({"texts hold nul", "routines", "columns change", "streams"}),
 }
 """What one does and another does not; a test that is about it says `needs`."""
 

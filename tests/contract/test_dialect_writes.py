@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -272,3 +273,21 @@ async def test_a_large_batch_of_a_role_must_meet_its_conditions(db: Db) -> None:
     assert isinstance(error.context, dict)
     assert error.context["error"] == [30]
     assert len(await db.ids("_table/tag", filter="label starts with 'ok'")) == 30
+
+
+async def test_a_key_that_names_several_records_changes_none_when_one_would_leave_the_role(db: Db) -> None:
+    few: list[dict[str, JSON]] = [
+        {"name": "id", "operator": "<=", "value": 5},
+        {"name": "in_stock", "operator": "<", "value": 50},
+    ]
+    caller = role(("_table/product/*", 31, few))
+    assert caller.role is not None
+    either = replace(caller.role, access=tuple(replace(one, filter_op="OR") for one in caller.role.access))
+
+    # Of category 1 record 5 stays the role's, and 6 and 8 would be hidden from it.
+    refusal = await db.refused(
+        "PATCH", "_table/product/1", {"in_stock": 90}, id_field="category_id", caller=replace(caller, role=either)
+    )
+
+    assert refusal.status == 403
+    assert await db.ids("_table/product", filter="in_stock=90") == []

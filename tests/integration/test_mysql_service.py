@@ -7,6 +7,7 @@ import logging
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -17,9 +18,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from reverie.database import Connection, DatabaseBusy, DatabaseError
+from reverie.database import Connection, DatabaseBusy, DatabaseError, TooSlow
 from reverie.errors import Unavailable
 from reverie.model import JSON
+from reverie.mysql.database import MysqlDatabase
 from tests.contract.sql_stage import Db, Opener, items, resources, role
 from tests.mysql_server import MysqlServer, mysql_server, sample_for_mysql, shared_mysql
 
@@ -240,6 +242,36 @@ async def test_a_statement_that_takes_too_long_is_ended_by_the_server(open_db: O
     assert isinstance(refused, Unavailable)
     assert "too long" in refused.message
     assert time.monotonic() - began < 10
+
+
+async def test_a_read_may_be_given_less_time_than_the_others(db: Db) -> None:
+    async def sleep(connection: Connection) -> None:
+        await connection.fetch("SELECT id, SLEEP(5) FROM tag")
+
+    async def limit(connection: Connection) -> str:
+        return str((await connection.fetch("SELECT @@max_statement_time"))[0][0])
+
+    before = await db.database.read(limit)
+    mysql = cast("MysqlDatabase", db.database)
+    with pytest.raises(TooSlow):
+        await mysql.read(sleep, within=0.2)
+
+    assert await db.database.read(limit) == before
+
+
+async def test_rows_come_in_parts_as_they_were_at_the_beginning(db: Db) -> None:
+    mysql = cast("MysqlDatabase", db.database)
+    sql = "SELECT a.seq FROM seq_1_to_5000 a WHERE a.seq > %s"
+    async with aclosing(mysql.stream(sql, (10,), size=1000)) as parts:
+        sizes = [len(rows) async for rows in parts]
+    async with aclosing(mysql.stream(sql, (10,), size=1000)) as left_early:
+        await anext(left_early)
+    with pytest.raises(DatabaseError):
+        async for _ in mysql.stream("SELECT nonsense", size=10):
+            pass
+
+    assert sizes == [1000, 1000, 1000, 1000, 990]
+    assert await db.get("_table/tag/1") == {"id": 1, "label": "organic"}
 
 
 async def test_the_server_too_is_told_that_a_service_only_reads(open_db: Opener) -> None:

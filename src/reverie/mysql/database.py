@@ -6,19 +6,23 @@ import asyncio
 import contextlib
 import itertools
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from reverie.database import Connection, DatabaseBusy, DatabaseError, TooSlow
+from reverie.database import Connection, DatabaseBusy, DatabaseError, Row, TooSlow, Value
 from reverie.mysql.address import Address
 from reverie.mysql.connection import MysqlConnection
-from reverie.mysql.errors import CAUGHT, is_lost, translate
-from reverie.mysql.pool import Pool, Settings
+from reverie.mysql.errors import BROKEN, CAUGHT, is_lost, translate, was_ended
+from reverie.mysql.pool import Pool, QuietStream, Settings
 
 T = TypeVar("T")
 
 PATIENCE: Final = 2.0
 """Seconds until a caller is told that nobody is there."""
+MOST_STREAMS: Final = 4
+"""Streams at a time: each holds a connection for as long as its client takes."""
+STREAM_WITHIN: Final = 600.0
+"""Seconds after which a stream is ended."""
 
 
 class MysqlDatabase:
@@ -41,22 +45,66 @@ class MysqlDatabase:
         self._begin = "START TRANSACTION READ ONLY" if read_only else "START TRANSACTION"
         self._moves = itertools.count(1)
         self._closed = False
+        self._streaming = 0
 
     async def read(
         self, work: Callable[[Connection], Awaitable[T]], *, quick: bool = True, within: float | None = None
     ) -> T:
-        """As `Database.read`; every statement sees what was committed when it began."""
+        """As `Database.read`; every statement sees what was committed when it began.
+
+        Args:
+            within: seconds for each statement; None: as long as connections are set to.
+
+        Raises:
+            TooSlow: one took longer than *within*, and was ended.
+        """
 
         async def reading(raw: Any) -> T:
-            async with asyncio.timeout(within):
-                return await work(MysqlConnection(raw))
+            connection = MysqlConnection(raw)
+            if within is None:
+                return await work(connection)
+            await connection.execute(_time_limit(raw, within))
+            try:
+                return await work(connection)
+            finally:
+                if raw.connected:
+                    await connection.execute(_time_limit(raw, self._within - 1))
 
         try:
             return await self._run(reading, repeats=True)
-        except DatabaseBusy as error:
-            if within and isinstance(error.__cause__, TimeoutError):
+        except DatabaseError as error:
+            if within is not None and was_ended(error):
                 raise TooSlow("a statement took longer than it was given") from error
             raise
+
+    async def stream(self, sql: str, values: Sequence[Value] = (), *, size: int) -> AsyncGenerator[list[Row], None]:
+        """Rows of one read, as they all were at its beginning, *size* at a time; whoever takes it closes it.
+
+        Raises:
+            DatabaseBusy: nobody is there, or `MOST_STREAMS` are open.
+            DatabaseError: the statement failed, at the first part or at a later one.
+        """
+        if self._streaming >= MOST_STREAMS:
+            raise DatabaseBusy("too many streams", cause="Too many long answers are on their way; try again.")
+        self._streaming += 1
+        give_up = time.monotonic() + STREAM_WITHIN
+        raw: Any = None
+        try:
+            # A connection of its own: slow clients must not hold those that the others wait for.
+            raw = await self._pool.apart()
+            await MysqlConnection(raw).execute(_time_limit(raw, STREAM_WITHIN))
+            cursor = raw.cursor(QuietStream)
+            await cursor.execute(sql, tuple(values))
+            while rows := await cursor.fetchmany(size):
+                yield list(rows)
+                if self._closed or time.monotonic() > give_up:
+                    raise DatabaseBusy("the stream took too long, or the database was closed")
+        except BROKEN as error:
+            raise translate(error) from error
+        finally:
+            self._streaming -= 1
+            if raw is not None:
+                raw.close()
 
     async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
         async def writing(raw: Any) -> T:
@@ -93,6 +141,8 @@ class MysqlDatabase:
                         return await work(raw)
             except (DatabaseError, *CAUGHT) as error:
                 if begun or fresh or not is_lost(error) or time.monotonic() >= give_up:
+                    if isinstance(error, DatabaseError):
+                        raise
                     raise translate(error) from error
                 fresh = True
 
@@ -105,3 +155,10 @@ class MysqlDatabase:
         if not self._closed:
             self._closed = True
             await self._pool.close()
+
+
+def _time_limit(raw: Any, seconds: float) -> str:
+    """The statement that limits those after it, in the words of the server."""
+    if "MariaDB" in raw.get_server_info():
+        return f"SET SESSION max_statement_time={max(0.001, seconds):.3f}"
+    return f"SET SESSION max_execution_time={max(1, round(seconds * 1000))}"

@@ -89,6 +89,11 @@ def translate(error: BaseException) -> DatabaseError:
     return DatabaseError(f"({number}) {text}")
 
 
+def was_ended(error: BaseException) -> bool:
+    """Whether the server ended a statement that took too long."""
+    return number_of(error) in (1969, 3024) or (error.__cause__ is not None and was_ended(error.__cause__))
+
+
 def is_final(error: BaseException) -> bool:
     """Whether who asks again at once is turned away again: another user, database or certificate is needed."""
     return number_of(error) in (1044, 1045, 1049, 1698, 1820) or _is_tls(error)

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from asyncmy.connection import Connection
 from asyncmy.converters import conversions
-from asyncmy.cursors import Cursor
+from asyncmy.cursors import Cursor, SSCursor
 
 from reverie.database import DatabaseBusy
 from reverie.mysql.address import Address
@@ -47,6 +47,13 @@ CONVERSIONS: Final = _conversions()
 
 class QuietCursor(Cursor):
     """Asks for no warnings of the server: they hold values, and would be logged."""
+
+    async def _show_warnings(self, conn: object) -> None:
+        pass
+
+
+class QuietStream(SSCursor):
+    """As `QuietCursor`, and takes rows as they come."""
 
     async def _show_warnings(self, conn: object) -> None:
         pass
@@ -123,6 +130,13 @@ class Pool:
                 self._put_back(raw)
         finally:
             self._places.release()
+
+    async def apart(self) -> Any:
+        """A connection beside the pool, to be closed by who asked. Raises DatabaseBusy."""
+        try:
+            return await connect(self.address, self._settings)
+        except BROKEN as error:
+            raise translate(error) from error
 
     async def _take(self, give_up: float, *, fresh: bool) -> Any:
         if fresh:

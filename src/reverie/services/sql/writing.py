@@ -192,6 +192,9 @@ class Writer:
             )
             rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more, *more])
             if rows:
+                # A field of the client's choice may name more rows than one.
+                if mine is not None and not all(row[-1] for row in rows):
+                    raise _denied()
                 return self._written(task, rows[0], checked=mine is not None)
         if self._upserts:
             merged = {**record, **{column.name: cast("JSON", value) for column, value in zip(key, wanted, strict=True)}}
