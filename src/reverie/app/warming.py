@@ -21,7 +21,7 @@ async def keep_warm(engines: Mapping[str, Engine], memory: Memory, clock: Clock)
     One after the other: all at once they would keep the first calls waiting for a processor. Who runs a script before
     that waits for the same child.
     """
-    cold = dict(engines)
+    cold = {name: engine for name, engine in engines.items() if not engine.missing}
     looked_at: int | None = None
     while cold:
         try:
