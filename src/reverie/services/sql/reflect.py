@@ -30,6 +30,9 @@ class Reflector:
         self._laid: tuple[Catalogue, Sequence[ExtraRecord]] | None = None
         self._catalogue: Catalogue | None = None
         self._next_look = 0.0
+        self._looking = 0
+        self._forgets = 0
+        self._remembered = 0
 
     async def catalogue(self) -> Catalogue:
         """What the database holds now, at most `LOOK_EVERY` old, or a little more where looking takes long.
@@ -39,9 +42,17 @@ class Reflector:
         """
         known = self._catalogue
         now = time.monotonic()
-        if known is not None and now < self._next_look:
+        if known is not None and (now < self._next_look or (self._looking and self._remembered == self._forgets)):
+            # While somebody looks, what is known does for the others, unless it was forgotten since the last look.
             return known
-        reflected = self._reflected
+        self._looking += 1
+        try:
+            return await self._look(now)
+        finally:
+            self._looking -= 1
+
+    async def _look(self, now: float) -> Catalogue:
+        known, reflected, forgets = self._catalogue, self._reflected, self._forgets
         try:
             if reflected is None or reflected.version != await self._database.read(self._dialect.version):
                 reflected = self._reflected = await self._database.read(self._dialect.reflect, quick=False)
@@ -54,17 +65,21 @@ class Reflector:
         if known is None or self._laid is None or self._laid[0] is not reflected or self._laid[1] != extras:
             known = self._catalogue = laid_over(reflected, extras, self._dialect.name)
             self._laid = (reflected, extras)
-        # A look that takes long is rarer.
-        self._next_look = now + max(LOOK_EVERY, (time.monotonic() - now) / SHARE_OF_LOOKING)
+        if forgets == self._forgets:
+            # A look that takes long is rarer.
+            self._next_look = now + max(LOOK_EVERY, (time.monotonic() - now) / SHARE_OF_LOOKING)
+            self._remembered = forgets
         return known
 
     def forget(self) -> None:
         """The schema was changed, or something is missing from it: the next look is a fresh one."""
         self._next_look = 0.0
+        self._forgets += 1
 
     def forget_all(self) -> None:
         """As `forget`, and read everything anew whatever the version says."""
         self._catalogue = self._reflected = None
+        self._forgets += 1
 
     async def table(self, name: str) -> Table:
         """The table that the database knows under that name, in any case.
