@@ -13,6 +13,7 @@ import pytest
 from reverie.errors import ScriptCrashed, ScriptError, ScriptLimit, ScriptTimeout
 from reverie.model import JSON
 from reverie.scripting.engine import Engine, Limits
+from reverie.scripting.pool import Pool
 from tests.contract import engine_scenes as scenes
 from tests.contract.engine_stage import (
     NAMES,
@@ -276,16 +277,24 @@ async def test_a_fresh_run_has_a_process_of_its_own_that_ends_with_it(engine: En
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_child_is_replaced_after_so_many_runs(name: str) -> None:
+async def test_a_child_that_has_run_often_goes_on_until_another_is_warm(name: str) -> None:
     need(name)
     engine = make(name, size=1, recycle=3)
-    used: set[int] = set()
-    for _ in range(9):
+    assert isinstance(engine, Pool)
+    engine._wanted = 0  # no spare is made
+    await engine.start()
+    [first] = pids(engine)
+    for _ in range(4):
         await play(engine, scenes.NO_RETURN)
-        used |= set(engine.facts()["pids"])
-    await engine.close()
+    assert pids(engine) == [first]
 
-    assert len(used) >= 3
+    engine._wanted = 1
+    for _ in range(2):
+        await play(engine, scenes.NO_RETURN)
+        assert await until(lambda: len(pids(engine)) == 2)
+
+    assert first not in pids(engine)
+    await engine.close()
 
 
 async def test_closing_ends_every_child_at_once(engine: Engine) -> None:
