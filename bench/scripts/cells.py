@@ -39,6 +39,8 @@ LOOP = {
 READY = 0.005
 """Seconds between two calls, in which the next realm or fork is made ready."""
 FORKING = ("python3", "php")
+WARM_UP = 1.0
+"""Seconds in which as many children start as the load needs."""
 STORED = 10_000
 REST = 3.0
 
@@ -138,6 +140,7 @@ def crowd(plan: Plan) -> Iterator[Cell]:
         def measure(folder: Path) -> Figures:
             plan.save(POST_PROCESS, language, TOUCH[language])
             try:
+                drive(plan.server.base, get(LIST, plan.server.key), seconds=WARM_UP)
                 return wrk(plan.server.base)
             finally:
                 plan.server.as_admin("DELETE", f"/api/v2/system/event_script/{POST_PROCESS}")
@@ -182,7 +185,7 @@ def direct(plan: Plan) -> Iterator[Cell]:
     def contestant(language: str) -> Contestant:
         def measure(folder: Path) -> Figures:
             with plan.service(language, "") as path:
-                Kept(plan.server).milliseconds(path)
+                drive(plan.server.base, get(path, plan.server.key), seconds=WARM_UP)
                 found = _rate(drive(plan.server.base, get(path, plan.server.key), seconds=plan.seconds))
             if language not in FORKING:
                 return found
