@@ -149,11 +149,12 @@ class Memory:
     async def active_scripts(self) -> frozenset[str]:
         """The names of all active event scripts, in lower case; there may be thousands, so one call asks for all."""
         known = self._known
-        if known.active_scripts is None:
+        found = known.active_scripts
+        if found is None:
             if known.names_on_their_way is None or known.names_on_their_way.done():
                 known.names_on_their_way = asyncio.ensure_future(active_script_names(self.store))
-            known.active_scripts = await asyncio.shield(known.names_on_their_way)
-        return known.active_scripts
+            found = known.active_scripts = await asyncio.shield(known.names_on_their_way)
+        return found
 
     async def languages(self) -> frozenset[str]:
         """What active scripts are written in, and the types of services besides. Asked seldom, so not remembered."""
