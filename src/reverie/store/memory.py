@@ -153,7 +153,8 @@ class Memory:
         if found is None:
             if known.names_on_their_way is None or known.names_on_their_way.done():
                 known.names_on_their_way = asyncio.ensure_future(active_script_names(self.store))
-            found = known.active_scripts = await asyncio.shield(known.names_on_their_way)
+            found = await asyncio.shield(known.names_on_their_way)
+            known.active_scripts = found
         return found
 
     async def languages(self) -> frozenset[str]:
