@@ -206,7 +206,12 @@ class ScriptError(ReverieError):
         excerpt: that line's text; ``""`` when unknown.
         source: the lines around it with that one marked; ``""`` when unknown.
         output: what the script had printed until then.
+        script: its identifier; ``""`` when unknown.
+        version: of its text; None when unknown.
     """
+
+    script = ""
+    version: int | None = None
 
     def __init__(
         self,
@@ -229,6 +234,19 @@ class ScriptError(ReverieError):
         self.excerpt = excerpt
         self.source = source
         self.output = output
+
+    def place(self) -> dict[str, JSON]:
+        """Where it failed, for `context` of an administrator's answer."""
+        return {
+            "type": self.kind or type(self).__name__,
+            "message": self.message,
+            "script": self.script,
+            "version": self.version,
+            "line": self.line,
+            "column": self.column,
+            "excerpt": self.excerpt,
+            "source": self.source,
+        }
 
 
 class UnknownEngine(ScriptError):

@@ -70,6 +70,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "service.undescribed": "a service could not say what it can do; documents leave it out",
     "script.output": "what a script printed",
     "script.failed": "a script failed, or refused with a status of its own",
+    "script.not_run": "a call went on without a script, whose linked text cannot be read",
     "script.not_recorded": "the store refused counts or events of scripts; they are lost",
     "script.not_captured": "an event that is watched is too large to be kept",
     "script.method_ignored": "a script changed the method of a request, which has no effect",

@@ -26,7 +26,7 @@ from reverie.sealing import secret_from
 from reverie.sqlite import SqliteDatabase
 from reverie.store import tables
 from reverie.store.apps import make_api_key
-from reverie.store.facts import claim_fact, get_fact, put_fact
+from reverie.store.facts import ANSWERS_AT, claim_fact, get_fact, put_fact
 from reverie.store.migrate import migrate, version_of
 from reverie.store.services import seal_config
 from reverie.store.store import Store
@@ -74,6 +74,7 @@ async def prepare(settings: Settings, given: Sequence[str], write: bool) -> Prep
     migrate(settings.store)
     prepared = Prepared()
     async with build(settings, scripts=False) as platform:
+        await put_fact(platform.store, ANSWERS_AT, settings.address)
         await _administrator(platform, settings, prepared, demo=settings.demo and is_new)
         if settings.demo and is_new:
             await _make_demo(platform.store, settings)

@@ -37,7 +37,7 @@ def test_the_page_runs_only_its_own_script_and_asks_nobody_else(server: Server) 
 
 def test_a_visitor_sees_what_the_role_allows_after_saying_who_it_is(server: Server, browser: Browser) -> None:
     browser.open(f"{server.base}/docs")
-    browser.wait_for("Nothing is allowed to who you are now")
+    browser.wait_for("Without one, nothing is shown here")
 
     browser.fill("credential", server.key)
     browser.press("Show")
@@ -56,5 +56,5 @@ def test_a_visitor_sees_what_the_role_allows_after_saying_who_it_is(server: Serv
     assert browser.evaluate("document.cookie") == ""
 
     browser.press("Forget it")
-    browser.wait_for("Nothing is allowed to who you are now")
+    browser.wait_for("Without one, nothing is shown here")
     assert browser.evaluate("document.getElementById('service').childElementCount") == 0

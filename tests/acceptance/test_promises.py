@@ -110,8 +110,14 @@ def test_who_waits_for_a_script_that_throws_gets_its_error_as_if_it_had_run_at_o
         direct = once.as_admin("POST", now.path)
 
         assert waited.status == direct.status == status
-        assert message in waited.json["error"]["message"]
-        assert {**waited.json["error"], "message": ""} == {**direct.json["error"], "message": ""}
+        errors = []
+        for answer, service in ((waited, later), (direct, now)):
+            error = answer.json["error"]
+            assert message in error.pop("message")
+            assert message in error["context"].pop("message")
+            assert error["context"].pop("script") == f"service.{service.name}"
+            errors.append(error)
+        assert errors[0] == errors[1]
         assert once.as_admin("GET", waited.headers["location"] + "/result").status == 404
 
 

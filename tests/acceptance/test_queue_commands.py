@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -160,7 +161,9 @@ def test_show_logs_and_explain_tell_about_a_real_job(idle: Server, language: str
         [line] = [line for line in ran.log.splitlines() if "script.output" in line]
         assert "boiling" in line
         assert service.name in line
-        shown = run(idle, "show", job)
+        elsewhere = replace(idle, environment={**idle.environment, "REVERIE_PORT": "1"})
+        shown = run(elsewhere, "show", job)  # where the API is, the store knows
+        assert all(line == line.rstrip() for line in shown.splitlines())
         for part in (f"POST {service.path}", '"cups": "2"', '"milk": true', f"{idle.base}/jobs/{job}?expires="):
             assert part in shown
         assert idle.key not in shown

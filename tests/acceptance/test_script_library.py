@@ -80,9 +80,13 @@ def test_without_its_linked_text_an_event_script_is_left_out_and_the_log_says_so
     answer = stage.server.as_key("GET", ROWS)
 
     assert (answer.status, answer.json) == (200, {"resource": []})
-    wait_for(lambda: stage.server.output().count(named(stage, file)) >= 2, 5)
-    lines = [line for line in stage.server.output().splitlines() if named(stage, file) in line]
-    assert all("script.not_run" in line and "REVERIE_SCRIPT_LIBRARY" in line for line in lines)
+    wait_for(lambda: len(told(stage, file)) == 2, 5)
+    assert all("REVERIE_SCRIPT_LIBRARY" in line for line in told(stage, file))
+
+
+def told(stage: Stage, file: Path) -> list[str]:
+    lines = stage.server.output().splitlines()
+    return [line for line in lines if "script.not_run" in line and named(stage, file) in line]
 
 
 def test_without_its_linked_text_a_service_and_its_jobs_fail_and_say_what_to_do(stage: Stage, file: Path) -> None:
@@ -201,9 +205,11 @@ def test_a_stored_script_of_a_language_that_is_not_there_is_a_503_and_nothing_el
 
     for answer in answers:
         assert answer.status == 503
-        assert error(answer) == envelope(error(answer)["message"], 503)
+        assert {**error(answer), "context": None} == envelope(error(answer)["message"], 503)
         assert error(answer)["message"].startswith(f"Scripting with {language} is disabled for this instance. ")
         assert "not installed on this machine" in error(answer)["message"]
+    assert error(answers[0])["context"] is None
+    assert error(answers[1])["context"]["type"] == "EngineMissing"  # administrators are told which script it was
     assert other.status == before.status == poor.as_key("GET", table).status == 200
 
 

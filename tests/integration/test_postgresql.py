@@ -132,7 +132,7 @@ async def test_units_of_work_follow_one_another(database: PostgresqlDatabase) ->
     [
         ("INSERT INTO role (name, created_date, last_modified_date) VALUES ('r', '', '')", "unique", "role.name"),
         ("INSERT INTO role (created_date, last_modified_date) VALUES ('', '')", "not_null", "role.name"),
-        ("INSERT INTO session (jti, user_id, expires_at) VALUES ('j', 12345, 1)", "foreign_key", ""),
+        ("INSERT INTO session (jti, user_id, expires_at) VALUES ('j', 12345, 1)", "foreign_key", "session.user_id"),
         ("UPDATE role SET name = repeat('x', 65)", "type", ""),
     ],
 )

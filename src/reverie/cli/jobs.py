@@ -63,8 +63,8 @@ def show(config: Path | None, job_id: str, as_json: bool) -> None:
     """Show everything about a job but its secrets."""
     from reverie.web.links import job_link
 
-    address = job_link(read(config), job_id)
-    job, attempts, held = at_desk(config, lambda desk: _whole(desk, job_id))
+    job, attempts, held, answers_at = at_desk(config, lambda desk: _whole(desk, job_id))
+    address = job_link(read(config), job_id, answers_at)
     if as_json:
         runs: list[JSON] = [_attempt(one) for one in attempts]
         print_json({**entry(job), "runs": runs, **held, "address": address})
@@ -133,9 +133,13 @@ async def _found(desk: Desk, query: str, limit: int) -> tuple[list[Job], float]:
     return await desk.queue.ledger.find(where, limit=limit), now
 
 
-async def _whole(desk: Desk, job_id: str) -> tuple[Job, list[Attempt], dict[str, JSON]]:
+async def _whole(desk: Desk, job_id: str) -> tuple[Job, list[Attempt], dict[str, JSON], str | None]:
+    """The job, its runs, the call, and where the API is."""
+    from reverie.store.facts import ANSWERS_AT, get_fact
+
     job = await desk.queue.ledger.get(job_id)
-    return job, await desk.queue.ledger.attempts(job_id), _held(desk, job)
+    attempts = await desk.queue.ledger.attempts(job_id)
+    return job, attempts, _held(desk, job), await get_fact(desk.store, ANSWERS_AT)
 
 
 def _held(desk: Desk, job: Job) -> dict[str, JSON]:

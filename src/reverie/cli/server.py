@@ -22,7 +22,7 @@ from reverie.web.requests import ALLOWED
 
 if TYPE_CHECKING:
     from reverie.config import Settings
-    from reverie.web.app import ASGIApp
+    from reverie.web.requests import ASGIApp
 
 GRACE: Final = 25
 """Seconds that requests get to end when the server is asked to stop."""

@@ -52,7 +52,14 @@ def print_table(
         table.add_column(name, no_wrap=at == 0, overflow="fold")
     for row in rows:
         table.add_row(*(Text(one) if isinstance(one, str) else one for one in row))
-    console(folds=folds).print(table, soft_wrap=not folds)
+    out = console(folds=folds)
+    if sys.stdout.isatty():
+        out.print(table, soft_wrap=not folds)
+        return
+    with out.capture() as written:
+        out.print(table, soft_wrap=not folds)
+    for line in written.get().splitlines():  # rich fills the last column up to the longest text in it
+        click.echo(line.rstrip())
 
 
 @contextmanager

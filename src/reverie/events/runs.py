@@ -205,17 +205,9 @@ def _place(error: ScriptError, script: Script, *, told: bool) -> None:
     if error.line is not None and error.line <= len(lines):
         error.excerpt = lines[error.line - 1]
         error.source = marked(lines, error.line, error.column)
+    error.script, error.version = script.identifier, script.version
     if told:
-        error.context = {
-            "type": error.kind or type(error).__name__,
-            "message": error.message,
-            "script": script.identifier,
-            "version": script.version,
-            "line": error.line,
-            "column": error.column,
-            "excerpt": error.excerpt,
-            "source": error.source,
-        }
+        error.context = error.place()
 
 
 def _log_run(script: Script, context: Context, output: str, error: ScriptError | None) -> None:

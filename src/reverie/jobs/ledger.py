@@ -36,7 +36,7 @@ class Settlement:
         tried: the script had its say: `attempts` grows. `crashed`: it was lost with its process: `crashes` grows.
         ran: seconds since the script began, where `Ledger.start_many` was not told of it; else None.
         pause: seconds until a WAITING job is due again; None leaves its due time, and so its place, as it was.
-        error: ``{"type", "message", "line", "column", "excerpt", "source", "output"}`` or None.
+        error: as `reverie.jobs.settle.error_map` makes it, or None.
         output: the end of what the script printed.
         result: what the run answered, sealed; None keeps nothing.
     """

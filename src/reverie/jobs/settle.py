@@ -70,7 +70,8 @@ def error_map(error: BaseException, *, job: Job) -> dict[str, JSON]:
 
     What is unknown is None or empty.
 
-    With ``status_code`` and ``code`` where they are not 500, for who waits for the answer.
+    With ``script`` and ``version`` of what failed, where that is known; with ``status_code`` and ``code`` where they
+    are not 500, for who waits for the answer.
     """
     message = (error.message if isinstance(error, ReverieError) else str(error))[:KEPT_IN_ERROR]
     if isinstance(error, ScriptTimeout) and "timed out" not in message:
@@ -86,6 +87,7 @@ def error_map(error: BaseException, *, job: Job) -> dict[str, JSON]:
         "excerpt": error.excerpt[:KEPT_IN_ERROR],
         "source": error.source[:KEPT_IN_ERROR],
         "output": _tail(error.output, KEPT_IN_ERROR),
+        **({"script": error.script, "version": error.version} if error.script else {}),
         **_answered(error),
     }
 

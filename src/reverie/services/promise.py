@@ -29,6 +29,9 @@ ASYNC: Final = "respond-async"
 NEVER_LATER: Final = ("job", "queue", "worker", "failed_job", "environment", "admin/session", "admin/password")
 """Of `system`: what looks after jobs would wait for itself; a log-in is of no use later, and its answer is a token."""
 
+PLACE: Final = ("type", "message", "script", "version", "line", "column", "excerpt", "source")
+"""What `ScriptError.place` tells, as jobs keep it."""
+
 
 class Keeping(Protocol):
     """Makes jobs of calls, see `Queued`."""
@@ -116,7 +119,7 @@ class Promises:
         seconds = seconds_to_wait(wanted)
         # A script that waited would hold the very place that its job may need.
         if seconds and context.requestor is Requestor.API:
-            response = promised.response or await self._in_time(job, seconds)
+            response = promised.response or await self._in_time(job, seconds, context)
             if response is not None:
                 applied = {"Preference-Applied": f"wait={seconds}"}
                 return replace(response, headers={**response.headers, **headers, **applied})
@@ -131,7 +134,7 @@ class Promises:
         later = max(job.due_at - self.store.clock.now(), 0.0)
         return max(1, math.ceil(later + await self.waits.of(job.connection, job.queue)))
 
-    async def _in_time(self, job: Job, seconds: float) -> Response | None:
+    async def _in_time(self, job: Job, seconds: float, context: Context) -> Response | None:
         """How the job ended, as an answer; None when it has not, or its answer was not kept, or nobody can tell.
 
         The job is stored: whatever goes wrong here is no reason to send the call again.
@@ -141,7 +144,7 @@ class Promises:
             if ended is None:
                 return None
             if ended.status is not JobStatus.DONE:
-                return failure(ended).response()
+                return failure(ended, told=context.caller.is_admin).response()
             sealed = await self.queue.ledger.result(job.id)
             return None if sealed is None else open_result(sealed, self.store.sealer, job_id=job.id)
         except (NotFound, Unavailable):
@@ -159,13 +162,13 @@ def may_wait(request: Request) -> bool:
 class Ended(ReverieError):
     """How a job ended badly, as an error with the status that its script gave."""
 
-    def __init__(self, message: str, status: int, code: int | str | None) -> None:
+    def __init__(self, message: str, status: int, code: int | str | None, context: JSON) -> None:
         self.status = status
-        super().__init__(message, code=code)
+        super().__init__(message, code=code, context=context)
 
 
-def failure(job: Job) -> ReverieError:
-    """Why there is no answer, as the call would have been refused at once."""
+def failure(job: Job, *, told: bool) -> ReverieError:
+    """Why there is no answer, as the call would have been refused at once; `told` where its script failed, or not."""
     error: Mapping[str, JSON] = job.error if isinstance(job.error, dict) else {}
     message = str(error.get("message") or "")
     if job.status is JobStatus.CANCELLED:
@@ -177,4 +180,5 @@ def failure(job: Job) -> ReverieError:
         message or "The job failed.",
         status if isinstance(status, int) else 500,
         code if isinstance(code, int | str) else None,
+        {name: error.get(name) for name in PLACE} if told and "script" in error else None,
     )

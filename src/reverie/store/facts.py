@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import delete, insert, select, update
 
 from reverie.database import Connection
 from reverie.store.store import Store
 from reverie.store.tables import fact
+
+ANSWERS_AT: Final = "api.answers_at"
+"""Where the API was last started, as an address for clients on its machine."""
 
 
 async def get_fact(store: Store, name: str, connection: Connection | None = None) -> str | None:

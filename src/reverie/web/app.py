@@ -6,29 +6,24 @@ import itertools
 import os
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol, TypeAlias
+from typing import Final
 
 import structlog
 
-from reverie.clock import Clock
 from reverie.errors import ReverieError, Unavailable
-from reverie.events.tracing import Trace
-from reverie.jobs.metrics import Measures
-from reverie.jobs.watching import JobWatch
-from reverie.model import JSON, Request, Response
-from reverie.sealing import Sealer
 from reverie.web.formats import as_json
 from reverie.web.job_answers import JobAnswers, job_of
 from reverie.web.long_lists import encode_parts
 from reverie.web.metrics import Requests
 from reverie.web.pages import pages
+from reverie.web.platform import Platform
 from reverie.web.requests import (
     ALLOWED,
+    ASGIApp,
     ClientGone,
-    Message,
     Receive,
     Scope,
+    Send,
     UnknownVerb,
     read_headers,
     read_request,
@@ -39,72 +34,11 @@ from reverie.web.saving import compressed, compressed_stream, may_compress, tagg
 from reverie.web.script_trace import is_trace, trace_answer
 from reverie.web.streams import Stream, send_stream
 
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 DEFAULT_MAX_BODY: Final = 32 * 1024 * 1024
 NOT_INITIALISED: Final = "Instance is not initialised."
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 
 log = structlog.get_logger()
-
-
-class Platform(Protocol):
-    """What the web needs of the platform.
-
-    Attributes:
-        initialised: there is an administrator.
-        watch: tells when jobs move.
-        sealer: signs links to jobs.
-        trace: tells of runs of scripts.
-    """
-
-    @property
-    def initialised(self) -> bool: ...
-    @property
-    def clock(self) -> Clock: ...
-    @property
-    def watch(self) -> JobWatch: ...
-    @property
-    def sealer(self) -> Sealer: ...
-    @property
-    def trace(self) -> Trace: ...
-
-    def has_service(self, name: str) -> bool:
-        """Whether a service of that name has answered in this process."""
-        ...
-
-    async def may_scrape(self, request: Request, *, peer: str | None) -> None:
-        """Return if who asks from the address *peer* may read /metrics; raises Unauthorized or Forbidden."""
-        ...
-
-    async def measure(self) -> Measures | None:
-        """The queue as it was a moment ago; None when the store cannot be reached."""
-        ...
-
-    async def answer(self, request: Request, request_id: str) -> Response:
-        """Find out who asks, check, dispatch; raises ReverieError."""
-        ...
-
-    async def index(self, request: Request, request_id: str) -> Response:
-        """``GET /api/v2``: the services that the caller can reach; answers without credentials too."""
-        ...
-
-    async def show_job(self, job_id: str) -> Response:
-        """A job for who holds a link to it; raises NotFound."""
-        ...
-
-    async def ready(self) -> Mapping[str, JSON]:
-        """``ready`` and what it rests on, each with a reason where it is not."""
-        ...
-
-    def set_up_open(self, token: str) -> bool:
-        """Whether the set-up link with this token is still good."""
-        ...
-
-    async def set_up(self, token: str, email: str, password: str, name: str) -> None:
-        """Make the first administrator; raises ReverieError with a reason for people."""
-        ...
 
 
 def asgi(platform: Platform, *, max_body: int = DEFAULT_MAX_BODY) -> ASGIApp:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import quote
 
 from starlette.requests import Request as WebRequest
@@ -25,7 +25,8 @@ from reverie.web.formats import as_json
 from reverie.web.job_page import Page, render
 from reverie.web.links import is_good
 from reverie.web.masks import discreet
-from reverie.web.requests import Receive, Scope, read_headers
+from reverie.web.platform import Platform
+from reverie.web.requests import Receive, Scope, Send, read_headers
 from reverie.web.responses import Headers, Wish, encode_response
 from reverie.web.streams import (
     EVENT_HEADERS,
@@ -37,9 +38,6 @@ from reverie.web.streams import (
     send_stream,
     unless_gone,
 )
-
-if TYPE_CHECKING:
-    from reverie.web.app import Platform, Send
 
 Look: TypeAlias = Callable[[], Awaitable[Response]]
 Answer: TypeAlias = tuple[int, Headers, bytes | Stream]

@@ -16,10 +16,14 @@ GOOD_FOR: Final = 86_400
 _ABOUT: Final = "job link"
 
 
-def job_link(settings: Settings, job_id: str) -> str:
-    """An address that shows a job, read-only, to whoever has it, until tomorrow. Asks no store."""
+def job_link(settings: Settings, job_id: str, answers_at: str | None = None) -> str:
+    """An address that shows a job, read-only, to whoever has it, until tomorrow. Asks no store.
+
+    Args:
+        answers_at: where the API is; None for where these settings would start it.
+    """
     sealer = sealer_for(settings.data_dir, settings.secret_key, settings.secret_key_old)
-    return settings.address + job_path(sealer, job_id, time.time())
+    return (answers_at or settings.address) + job_path(sealer, job_id, time.time())
 
 
 def job_path(sealer: Sealer, job_id: str, now: float) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import html
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,9 +18,8 @@ from reverie.web.docs_page import docs_page
 from reverie.web.job_answers import JobLinks
 from reverie.web.metrics import CONTENT_TYPE, Requests, exposition
 from reverie.web.parameters import read_parameters
-
-if TYPE_CHECKING:
-    from reverie.web.app import ASGIApp, Platform
+from reverie.web.platform import Platform
+from reverie.web.requests import ASGIApp
 
 _FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 _TEXT: Final = {"Content-Type": CONTENT_TYPE, "Cache-Control": "no-store"}

@@ -14,6 +14,8 @@ from reverie.web.parameters import read_parameters
 Scope: TypeAlias = MutableMapping[str, Any]
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 VERBS: Final = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE"})
 ALLOWED: Final = "GET, POST, PUT, PATCH, DELETE, HEAD, OPTIONS"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from reverie.clock import Clock
 from reverie.errors import ReverieError
@@ -16,11 +16,9 @@ from reverie.events.tracing import Trace
 from reverie.model import Request, Response
 from reverie.web.formats import as_json
 from reverie.web.job_answers import Answer, preferred
+from reverie.web.platform import Platform
 from reverie.web.responses import Wish, encode_response
 from reverie.web.streams import EVENT_HEADERS, EVENT_STREAM, HEARTBEAT, RETRY, Stream, event
-
-if TYPE_CHECKING:
-    from reverie.web.app import Platform
 
 BEAT_EVERY: Final = 15.0
 """Seconds between two signs of life, each after asking whether the listener still may."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any, Final, TypeAlias, TypeVar
 
-from reverie.web.requests import ClientGone, Message, Receive
+from reverie.web.requests import ClientGone, Receive, Send
 from reverie.web.responses import Headers
 
 T = TypeVar("T")
@@ -35,7 +35,7 @@ def event(name: str, data: bytes, *, identity: str = "") -> bytes:
     return b"\n".join(lines) + b"\n\n"
 
 
-async def send_stream(stream: Stream, receive: Receive, send: Callable[[Message], Awaitable[None]]) -> None:
+async def send_stream(stream: Stream, receive: Receive, send: Send) -> None:
     """Send every chunk but the end of the body; stop at once when the client goes. *stream* is closed in any case."""
 
     async def send_all() -> None:

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.anyio
 class Cold:
     """An engine that only notes that it was started."""
 
-    label = description = ""
+    label = description = missing = ""
     sandboxed = False
 
     def __init__(self, name: str) -> None:

@@ -15,8 +15,8 @@ from reverie.errors import BadRequest, ReverieError
 from reverie.jobs.metrics import Measures
 from reverie.model import JSON, Request, Response
 from reverie.sealing import Sealer, make_secret
-from reverie.web.app import ASGIApp, asgi
-from reverie.web.requests import Message
+from reverie.web.app import asgi
+from reverie.web.requests import ASGIApp, Message
 
 
 @dataclass
