@@ -8,10 +8,10 @@ from reverie.scripting.engine import Engine
 from tests.compat.__main__ import PAGE
 from tests.compat.situations import SITUATIONS, VALUES
 from tests.compat.table import read, rows, shown
-from tests.contract.engine_stage import each_engine
+from tests.contract.engine_stage import shared_engine
 
 pytestmark = pytest.mark.anyio
-engine = each_engine
+engine = shared_engine
 
 
 def test_there_are_sixty_situations_and_more() -> None:

@@ -70,6 +70,16 @@ async def each_engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
     await made.close()
 
 
+@pytest.fixture(scope="module", params=NAMES)
+async def shared_engine(request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """One engine at a time for all tests of a module, none of which may mind what ran before; they call it `engine`."""
+    need(request.param)
+    made = make(request.param)
+    await made.start()
+    yield made
+    await made.close()
+
+
 class Platform:
     """A host that notes what it was asked and answers with it.
 

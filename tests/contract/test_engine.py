@@ -16,13 +16,13 @@ from tests.contract.engine_stage import (
     WITH_JAVASCRIPT,
     WITH_PROCESS,
     Platform,
-    each_engine,
     play,
+    shared_engine,
     still_works,
 )
 
 pytestmark = pytest.mark.anyio
-engine = each_engine
+engine = shared_engine
 
 
 # Event, values, output.

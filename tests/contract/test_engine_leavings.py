@@ -16,15 +16,15 @@ from tests.contract.engine_stage import (
     V8JS,
     WITH_PROCESS,
     Platform,
-    each_engine,
     is_alive,
     play,
+    shared_engine,
     still_works,
     until,
 )
 
 pytestmark = pytest.mark.anyio
-engine = each_engine
+engine = shared_engine
 
 
 async def test_a_script_calls_the_platform_two_hundred_times(engine: Engine) -> None:

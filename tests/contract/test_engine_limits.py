@@ -17,18 +17,18 @@ from tests.contract.engine_stage import (
     NAMES,
     WITH_PROCESS,
     below,
-    each_engine,
     make,
     need,
     pids,
     play,
     run_of,
+    shared_engine,
     still_works,
     until,
 )
 
 pytestmark = pytest.mark.anyio
-engine = each_engine
+engine = shared_engine
 MANY: scenes.Scene = scenes.process_scene(
     "for (var i = 0; i < 80; i++) { require('child_process').spawn('sleep', ['30'], {stdio: 'ignore'}); }"
     " return new Promise(function () { setTimeout(function () {}, 20000); });",
@@ -95,7 +95,7 @@ async def test_one_slow_service_cannot_keep_another_waiting(engine: Engine) -> N
 async def test_waiting_ends_in_a_refusal_that_says_when_to_come_back(name: str) -> None:
     need(name)
     engine = make(name, size=1, rules=Rules(patience=0.05))
-    spinning = asyncio.create_task(play(engine, scenes.SPIN, limits=Limits(wall=2)))
+    spinning = asyncio.create_task(play(engine, scenes.SPIN, limits=Limits(wall=1)))
     await until(lambda: bool(pids(engine)))
 
     with pytest.raises(ScriptsBusy) as caught:

@@ -6,10 +6,10 @@ import pytest
 
 from reverie.errors import ScriptError
 from reverie.scripting.engine import Engine
-from tests.contract.engine_stage import TYPESCRIPT, WITH_JAVASCRIPT, each_engine, play, run_of
+from tests.contract.engine_stage import TYPESCRIPT, WITH_JAVASCRIPT, play, run_of, shared_engine
 
 pytestmark = pytest.mark.anyio
-engine = each_engine
+engine = shared_engine
 
 JAVASCRIPT = "var a = 1;\n  a = 2; throw new RangeError('why');\nvar b;"
 THROWN = {

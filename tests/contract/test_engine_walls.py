@@ -13,6 +13,7 @@ import pytest
 from reverie.errors import ScriptCrashed, ScriptError, ScriptLimit, ScriptTimeout
 from reverie.model import JSON
 from reverie.scripting.engine import Engine, Limits
+from reverie.scripting.pool import Pool
 from tests.contract import engine_scenes as scenes
 from tests.contract.engine_stage import (
     NAMES,
@@ -28,6 +29,7 @@ from tests.contract.engine_stage import (
     pids,
     play,
     python_program,
+    shared_engine,
     start,
     status_of,
     still_works,
@@ -36,7 +38,9 @@ from tests.contract.engine_stage import (
 )
 
 pytestmark = pytest.mark.anyio
-engine = each_engine
+engine = shared_engine
+lone = each_engine
+"""Where children are counted or the engine is closed."""
 
 
 # Limits: each is a clear error, and the next run works.
@@ -205,11 +209,11 @@ async def test_two_runs_go_side_by_side(engine: Engine) -> None:
     assert [outcome.returned for outcome in await asyncio.gather(*runs)] == ["met", "met"]
 
 
-async def test_more_runs_than_children_wait_for_their_turn(engine: Engine) -> None:
-    outcomes = await asyncio.gather(*(play(engine, scenes.RETURNS[1][0]) for _ in range(20)))
+async def test_more_runs_than_children_wait_for_their_turn(lone: Engine) -> None:
+    outcomes = await asyncio.gather(*(play(lone, scenes.RETURNS[1][0]) for _ in range(20)))
 
     assert [outcome.returned for outcome in outcomes] == [0] * 20
-    assert len(pids(engine)) <= 4
+    assert len(pids(lone)) <= 4
 
 
 async def test_a_child_killed_in_a_run_is_a_crash_that_names_the_signal(engine: Engine) -> None:
@@ -236,11 +240,11 @@ async def test_a_child_found_dead_is_replaced_and_the_run_knows_nothing_of_it(en
         await still_works(engine)
 
 
-async def test_a_cancelled_run_takes_its_child_with_it(engine: Engine) -> None:
-    await still_works(engine)
-    await until(lambda: len(pids(engine)) == 2)
-    before = pids(engine)
-    task = asyncio.create_task(play(engine, scenes.SPIN))
+async def test_a_cancelled_run_takes_its_child_with_it(lone: Engine) -> None:
+    await still_works(lone)
+    await until(lambda: len(pids(lone)) == 2)
+    before = pids(lone)
+    task = asyncio.create_task(play(lone, scenes.SPIN))
     await asyncio.sleep(0.1)
 
     task.cancel()
@@ -248,52 +252,60 @@ async def test_a_cancelled_run_takes_its_child_with_it(engine: Engine) -> None:
         await task
 
     assert any(not is_alive(pid) for pid in before)
-    await still_works(engine)
+    await still_works(lone)
 
 
-async def test_domains_do_not_share_a_child(engine: Engine) -> None:
-    await play(engine, "", domain="a")
-    await until(lambda: len(pids(engine)) == 2)
-    await play(engine, "", domain="b")
-    await until(lambda: len(pids(engine)) == 3)
-    three = pids(engine)
+async def test_domains_do_not_share_a_child(lone: Engine) -> None:
+    await play(lone, "", domain="a")
+    await until(lambda: len(pids(lone)) == 2)
+    await play(lone, "", domain="b")
+    await until(lambda: len(pids(lone)) == 3)
+    three = pids(lone)
 
-    await play(engine, "", domain="a")
-    await play(engine, "", domain="b")
+    await play(lone, "", domain="a")
+    await play(lone, "", domain="b")
 
     assert len(three) == 3
-    assert pids(engine) == three
+    assert pids(lone) == three
 
 
-async def test_a_fresh_run_has_a_process_of_its_own_that_ends_with_it(engine: Engine) -> None:
-    await still_works(engine)
-    await until(lambda: len(pids(engine)) == 2)
-    before = pids(engine)
+async def test_a_fresh_run_has_a_process_of_its_own_that_ends_with_it(lone: Engine) -> None:
+    await still_works(lone)
+    await until(lambda: len(pids(lone)) == 2)
+    before = pids(lone)
 
-    await play(engine, scenes.RETURNS[1][0], fresh=True)
+    await play(lone, scenes.RETURNS[1][0], fresh=True)
 
     assert await until(lambda: sum(is_alive(pid) for pid in before) == 1)
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_a_child_is_replaced_after_so_many_runs(name: str) -> None:
+async def test_a_child_that_has_run_often_goes_on_until_another_is_warm(name: str) -> None:
     need(name)
     engine = make(name, size=1, recycle=3)
-    used: set[int] = set()
-    for _ in range(9):
+    assert isinstance(engine, Pool)
+    engine._wanted = 0  # no spare is made
+    await engine.start()
+    [first] = pids(engine)
+    for _ in range(4):
         await play(engine, scenes.NO_RETURN)
-        used |= set(engine.facts()["pids"])
+    assert pids(engine) == [first]
+
+    engine._wanted = 1
+    for _ in range(2):
+        await play(engine, scenes.NO_RETURN)
+        assert await until(lambda: len(pids(engine)) == 2)
+
+    assert first not in pids(engine)
     await engine.close()
 
-    assert len(used) >= 3
 
-
-async def test_closing_ends_every_child_at_once(engine: Engine) -> None:
-    running = asyncio.create_task(play(engine, scenes.SPIN))
+async def test_closing_ends_every_child_at_once(lone: Engine) -> None:
+    running = asyncio.create_task(play(lone, scenes.SPIN))
     await asyncio.sleep(0.1)
-    children = pids(engine)
+    children = pids(lone)
 
-    await engine.close()
+    await lone.close()
 
     assert children
     assert not any(is_alive(pid) for pid in children)

@@ -8,11 +8,11 @@ import pytest
 
 from reverie.scripting.checking import check
 from reverie.scripting.engine import Engine
-from tests.contract.engine_stage import each_engine, play
+from tests.contract.engine_stage import play, shared_engine
 
 pytestmark = pytest.mark.anyio
 
-engine = each_engine
+engine = shared_engine
 FINE = {
     "v8js": "var a = event.x;\nreturn a;",
     "typescript": "enum Colour { Red }\nconst a: number = event.x;\nreturn a as Colour;",

@@ -81,11 +81,11 @@ async def soak(name: str, runs: int) -> Left:
     await engine.start()
     host: list[float] = []
     children: list[float] = []
-    seen: set[int] = set()
+    seen: set[tuple[int, str]] = set()
     each = max(runs // ROUNDS // SIDE_BY_SIDE, 1)
     for _ in range(ROUNDS):
         await asyncio.gather(*(_some(engine, each) for _ in range(SIDE_BY_SIDE)))
-        seen |= set(pids(engine))
+        seen |= {(pid, _began(pid)) for pid in pids(engine)}
         host.append(resident(os.getpid()))
         uses = [use_of(pid) for pid in pids(engine)]
         children.append(sum(use.memory for use in uses) / max(len(uses), 1))
@@ -121,8 +121,16 @@ def _slope(values: list[float], runs: int) -> float:
     return above / sum((at - middle) ** 2 for at in range(len(half))) * 1024 / runs
 
 
-def _alive(seen: set[int]) -> int:
-    return sum(Path(f"/proc/{pid}").exists() for pid in seen)
+def _alive(seen: set[tuple[int, str]]) -> int:
+    return sum(_began(pid) == began != "" for pid, began in seen)
+
+
+def _began(pid: int) -> str:
+    """When the process began, in ticks: numbers of ended processes are given to others. Empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return ""
 
 
 def _descriptors() -> int:

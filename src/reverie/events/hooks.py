@@ -73,7 +73,7 @@ class Hooks:
         self._memory = memory
         self._runs = runs
         self._keeper = keeper
-        self._active: Mapping[str, EventScriptRecord] = {}
+        self._active: frozenset[str] = frozenset()
         self._bare: set[tuple[str, ...]] = set()
 
     async def find(self, moments: Sequence[Moment]) -> list[Hook]:
@@ -92,10 +92,10 @@ class Hooks:
             name = moment.name.lower()
             hook = Hook(
                 moment,
-                active.get(name + ".pre_process"),
-                active.get(name + ".post_process"),
-                active.get(name),
-                active.get(name + ".queued"),
+                await self._script(name + ".pre_process", active),
+                await self._script(name + ".post_process", active),
+                await self._script(name, active),
+                await self._script(name + ".queued", active),
                 _unscripted(name, active, watched) if watched else frozenset(),
             )
             if hook.pre_process or hook.post_process or hook.final or hook.queued or hook.watched:
@@ -103,6 +103,10 @@ class Hooks:
         if not hooks and len(self._bare) < MOST_BARE:
             self._bare.add(names)
         return hooks
+
+    async def _script(self, name: str, active: frozenset[str]) -> EventScriptRecord | None:
+        found = await self._memory.event_script(name) if name in active else None
+        return found if found is not None and found.is_active else None  # it may have changed meanwhile
 
     async def before(
         self, hooks: Sequence[Hook], request: Request, context: Context
@@ -182,7 +186,7 @@ class Hooks:
                     log.error("queue.event_not_kept", script=hook.queued.name, error=error.message)
 
 
-def _unscripted(name: str, active: Mapping[str, EventScriptRecord], watched: Mapping[str, Watch]) -> frozenset[str]:
+def _unscripted(name: str, active: frozenset[str], watched: Mapping[str, Watch]) -> frozenset[str]:
     return frozenset(
         stage
         for stage in (".pre_process", ".post_process", "", ".queued")

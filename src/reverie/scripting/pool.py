@@ -212,8 +212,8 @@ class Pool:
         if not child.alive or self._closed or run.fresh or self._is_spent(child):
             if child.alive:
                 child.kill()
-            if not self._spares:
-                self._warm()
+                self._follow(child, run)
+            self._warm()
             self._tell()
         elif child.settled:
             self._rest(child)
@@ -223,7 +223,23 @@ class Pool:
             self._trim()
 
     def _is_spent(self, child: Child) -> bool:
-        return child.runs >= self._recycle or child.is_spent(self._rules.growth)
+        """Whether another should take its place. One that has only run often waits until the other is warm."""
+        if child.is_spent(self._rules.growth):
+            return True
+        if child.runs < self._recycle or self._spares:
+            return child.runs >= self._recycle
+        self._warm()
+        return child.runs >= 2 * self._recycle
+
+    def _follow(self, child: Child, run: Run) -> None:
+        """Let a spare follow a child that has run often: two that end together would count on the same one."""
+        if run.fresh or self._closed:
+            return
+        follower = self._take(self._spares, child.memory, None)
+        if follower is not None:
+            follower.domain = child.domain
+            self._idle.append(follower)
+            self._trim()
 
     def _settled(self, child: Child) -> None:
         if child in self._settling:
@@ -256,8 +272,14 @@ class Pool:
         if spawning.cancelled() or spawning.exception() is not None:
             return
         child = spawning.result()
-        many = len(self._idle) + len(self._spares) > self._size
-        if many or self._closed or child.memory != self._rules.memory:
+        if child.memory != self._rules.memory:
+            child.kill()
+        else:
+            self._keep(child)
+
+    def _keep(self, child: Child) -> None:
+        """Keep a new child as a spare, unless there are enough meanwhile."""
+        if self._closed or len(self._spares) >= self._wanted:
             child.kill()
             return
         self._spares.append(child)
@@ -293,8 +315,7 @@ class Pool:
                 self._spares = [child for child in self._spares if child.alive]
                 if len(self._spares) >= self._wanted:
                     return
-                self._spares.append(await self._spawn(self._rules.memory))
-                self._tell()
+                self._keep(await self._spawn(self._rules.memory))
         except ScriptError:
             return  # the next run tries again, and says why
         finally:

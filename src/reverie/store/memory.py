@@ -1,12 +1,13 @@
 """What every request needs of the settings, kept in memory, of one settings version.
 
 Presence is remembered, absence never: whoever is not found here is looked for in the store, each time. The exceptions
-are what is loaded whole: the maps of active event scripts and of those that are watched, what is kept beside a
+are what is loaded whole: the names of active event scripts, the map of those that are watched, what is kept beside a
 database, and the lookups of one caller.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +18,7 @@ from reverie.store.extras import extras_of
 from reverie.store.lookups import Lookups, lookups_for
 from reverie.store.records import AppRecord, EventScriptRecord, ExtraRecord, ServiceRecord, UserRecord
 from reverie.store.roles import role_by_id
-from reverie.store.scripts import active_event_scripts, event_script_by_name, languages_in_use
+from reverie.store.scripts import active_script_names, event_script_by_name, languages_in_use
 from reverie.store.services import all_services, service_by_id, service_by_name
 from reverie.store.store import Store
 from reverie.store.users import user_by_email, user_by_id
@@ -35,7 +36,8 @@ class _Known:
     services_by_id: dict[int, ServiceRecord] = field(default_factory=dict)
     all_services: Sequence[ServiceRecord] | None = None
     scripts: dict[str, EventScriptRecord] = field(default_factory=dict)
-    active_scripts: Mapping[str, EventScriptRecord] | None = None
+    active_scripts: frozenset[str] | None = None
+    names_on_their_way: asyncio.Future[frozenset[str]] | None = None
     watches: Mapping[str, Watch] | None = None
     extras: dict[int, Sequence[ExtraRecord]] = field(default_factory=dict)
     lookups: dict[tuple[int | None, int | None, int | None], Lookups] = field(default_factory=dict)
@@ -144,12 +146,16 @@ class Memory:
             known[name] = found
         return found
 
-    async def active_scripts(self) -> Mapping[str, EventScriptRecord]:
-        """Every active event script by its name in lower case."""
+    async def active_scripts(self) -> frozenset[str]:
+        """The names of all active event scripts, in lower case; there may be thousands, so one call asks for all."""
         known = self._known
-        if known.active_scripts is None:
-            known.active_scripts = await active_event_scripts(self.store)
-        return known.active_scripts
+        found = known.active_scripts
+        if found is None:
+            if known.names_on_their_way is None or known.names_on_their_way.done():
+                known.names_on_their_way = asyncio.ensure_future(active_script_names(self.store))
+            found = await asyncio.shield(known.names_on_their_way)
+            known.active_scripts = found
+        return found
 
     async def languages(self) -> frozenset[str]:
         """What active scripts are written in, and the types of services besides. Asked seldom, so not remembered."""

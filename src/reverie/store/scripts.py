@@ -25,6 +25,12 @@ async def active_event_scripts(store: Store) -> dict[str, EventScriptRecord]:
     return {cast("str", row["lower_name"]): record_of(row) for row in rows}
 
 
+async def active_script_names(store: Store) -> frozenset[str]:
+    """The names of all active scripts, in lower case."""
+    rows = await store.fetch(select(event_script.c.lower_name).where(event_script.c.is_active))
+    return frozenset(cast("str", row["lower_name"]) for row in rows)
+
+
 async def languages_in_use(store: Store) -> frozenset[str]:
     """The types of all active event scripts, and of all active services: script services are among them."""
     found: set[str] = set()

@@ -5,10 +5,12 @@ import asyncio
 import pytest
 from sqlalchemy import delete, update
 
+import reverie.store.memory
 from reverie.store import tables
 from reverie.store.facts import put_fact
 from reverie.store.memory import Memory
 from reverie.store.records import UserRecord
+from reverie.store.scripts import active_script_names
 from reverie.store.services import seal_config
 from reverie.store.store import Store
 from reverie.store.users import user_by_id
@@ -164,7 +166,7 @@ async def test_services_come_with_their_secrets_opened_and_their_document(world:
     assert [each.name for each in await Memory(world.store).services()] == ["api_docs", "mail", "system", "user"]
 
 
-async def test_event_scripts_are_found_in_any_case_and_the_active_ones_as_a_map(world: World) -> None:
+async def test_event_scripts_are_found_in_any_case_and_the_active_ones_by_name(world: World) -> None:
     await world.event_script("db._table.Todo.get.post_process", config='"{\\"queued\\": true}"', content="1")
     await world.event_script("off", is_active=False, config='{"a": 1}')
     memory = Memory(world.store)
@@ -180,6 +182,25 @@ async def test_event_scripts_are_found_in_any_case_and_the_active_ones_as_a_map(
     await world.event_script("new")
     await memory.fresh()
     assert sorted(await memory.active_scripts()) == ["db._table.todo.get.post_process", "new"]
+
+
+async def test_calls_that_come_together_ask_once_which_scripts_are_active(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await world.event_script("one")
+    asked = []
+
+    async def ask(store: Store) -> frozenset[str]:
+        asked.append(store)
+        return await active_script_names(store)
+
+    monkeypatch.setattr(reverie.store.memory, "active_script_names", ask)
+    memory = Memory(world.store)
+
+    found = await asyncio.gather(*(memory.active_scripts() for _ in range(16)))
+
+    assert found == [{"one"}] * 16
+    assert len(asked) == 1
 
 
 async def test_lookups_of_a_user_win_over_role_app_and_instance(world: World) -> None:

@@ -71,13 +71,14 @@ def main(spec):
         check(libc.syscall(LANDLOCK_RESTRICT, rules, 0))
         os.close(rules)
     for one in spec["filters"]:
-        lock(one)
+        put_on(filter_of(one))
     if runner is None:
         turn_into(program, spec)
     check(libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))  # a run shall not look into the parent that forked it
     os.environ.clear()
     os.environ.update(spec["environment"])
-    runner["serve"](3, libc, lambda: lock(spec["last_filter"]))
+    last = filter_of(spec["last_filter"])
+    runner["serve"](3, libc, lambda: put_on(last))
 
 
 def end_with(parent):
@@ -179,12 +180,18 @@ class Filter(ctypes.Structure):
     _fields_ = [("length", ctypes.c_ushort), ("steps", ctypes.c_void_p)]
 
 
-def lock(text):
-    """Have the kernel refuse what a filter names, from here on and in all that is started; empty: nothing."""
-    if text:
-        steps = ctypes.create_string_buffer(bytes.fromhex(text))
-        program = Filter(len(text) // 16, ctypes.cast(steps, ctypes.c_void_p))
-        check(libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(program), 0, 0))
+def filter_of(text):
+    """A filter of system calls and its steps, from hexadecimal; None from nothing."""
+    if not text:
+        return None
+    steps = ctypes.create_string_buffer(bytes.fromhex(text))
+    return Filter(len(text) // 16, ctypes.cast(steps, ctypes.c_void_p)), steps
+
+
+def put_on(one):
+    """Have the kernel refuse what a filter names, from here on and in all that is started."""
+    if one is not None:
+        check(libc.prctl(PR_SET_SECCOMP, 2, ctypes.byref(one[0]), 0, 0))
 
 
 def place(wire, where, kept):
