@@ -118,7 +118,7 @@ def _waits(known: Stats) -> Iterator[Finding]:
 def _failures(known: Stats) -> Iterator[Finding]:
     well = True
     for one in known.queues:
-        lately = one.five_minutes
+        lately = one.speed.five_minutes
         if lately.failed >= MANY_FAILED and lately.failed >= BAD_SHARE * lately.ended:
             well = False
             yield _finding(
