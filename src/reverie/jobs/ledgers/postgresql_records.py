@@ -38,9 +38,9 @@ class PostgresqlRecords:
         """The first value of a statement; None lets the server's clock decide."""
         return None if self._told is None else self._told()
 
-    async def _run(self, text: str, *values: object, within: float = LONG) -> list[Any]:
+    async def _run(self, text: str, *values: object, within: float = LONG, again: str | None = None) -> list[Any]:
         try:
-            return await self._database.statement(text, values, within=within)
+            return await self._database.statement(text, values, within=within, again=again)
         except DatabaseError as error:
             raise QueueUnavailable from error
 
