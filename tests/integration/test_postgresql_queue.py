@@ -264,6 +264,6 @@ async def test_a_run_whose_end_is_stored_is_not_taken_for_lost_because_the_answe
 
         lost = await asyncio.gather(handover.settle(finished(done)), handover.settle(released(freed)))
 
-        assert (lost, cuts) == ([False, False], 0)
+        assert (list(lost), cuts) == ([False, False], 0)
         assert [one.outcome for one in await queue.ledger.attempts(done.id)] == ["done"]
         assert await queue.ledger.settle_many([finished(done)]) == [lease_of(done)], "who comes anew is too late"
