@@ -165,12 +165,12 @@ def _status_condition(status: JobStatus, values: list[object]) -> str:
 
 def with_payload(row: Any) -> Job:
     """Of `sql.SHOWN` and the payload after it."""
-    return replace(shown(row), payload=bytes_of(row[26]))
+    return shown(row, bytes_of(row[26]))
 
 
-def shown(row: Any) -> Job:
+def shown(row: Any, payload: bytes = b"") -> Job:
     """Of `sql.SHOWN`."""
-    job = job_of(row, _AS_IT_IS)
+    job = job_of(row, _AS_IT_IS, payload)
     if _NUL in job.name or _NUL in job.queue:
         return replace(job, name=job.name.replace(_NUL, "\0"), queue=job.queue.replace(_NUL, "\0"))
     return job
