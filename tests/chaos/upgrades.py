@@ -88,7 +88,7 @@ def rotate(stage: Stage) -> None:
 def reverie(up: Real, *arguments: str) -> subprocess.CompletedProcess[str]:
     """One of the real commands, beside the server."""
     command = [sys.executable, "-m", "reverie", *arguments]
-    return subprocess.run(command, env=up.server.environment, capture_output=True, text=True, timeout=600)
+    return subprocess.run(command, env=up.server.environment, capture_output=True, text=True, timeout=3600)
 
 
 @scenario("D21", "an older worker meets a newer store", "goes on, or refuses and says why; 0 lost")
