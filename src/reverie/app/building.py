@@ -143,10 +143,14 @@ async def _mark_key(store: Store) -> None:
 
 
 async def _keep_looking(platform: Platform) -> None:
-    """Another process may make the first administrator."""
+    """Another process may make the first administrator; nothing is asked while nothing has changed."""
+    changes = platform.store.database.changes
+    seen: int | None = None
     while not platform.initialised:
         await platform.clock.sleep(LOOK_EVERY)
-        await platform.look_for_administrator()
+        if (moved := changes()) != seen:
+            await platform.look_for_administrator()
+            seen = moved
 
 
 def _wire(

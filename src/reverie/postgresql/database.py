@@ -45,7 +45,7 @@ ANSWER_WITHIN: Final = 30.0
 """Seconds for a long look."""
 LOOK_DEAF: Final = 0.2
 """Seconds after which settings may have changed while nothing is heard of it."""
-LOOK_HEARING: Final = 5.0
+LOOK_HEARING: Final = 15.0
 """The same while notifications arrive: the backstop. A connection that breaks is no silence: it tells of a change."""
 MOST_CONFLICTS: Final = 5
 UNIT_LOCK: Final = 0x5E7E121E
