@@ -6,6 +6,7 @@ import asyncio
 import atexit
 import contextlib
 import functools
+import getpass
 import itertools
 import os
 import shutil
@@ -52,6 +53,7 @@ class PostgresServer:
         assert found is not None
         self._bin = found
         self.folder = folder
+        self.servant = _servant() or getpass.getuser()
         self.port = _free_port()
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None

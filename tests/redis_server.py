@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -125,6 +126,33 @@ def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
         yield server
     finally:
         server.kill()
+
+
+SERVICE: Final = "mymaster"
+
+
+@contextlib.contextmanager
+def watched_redis(folder: Path) -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
+    """A master, its replica, and the Sentinel that watches them under the name `SERVICE`."""
+    with contextlib.ExitStack() as stack:
+        master = stack.enter_context(redis_server(folder / "a"))
+        replica = stack.enter_context(redis_server(folder / "b", "--replicaof", "127.0.0.1", str(master.port)))
+        wait_for(lambda: "master_link_status:up" in replica.cli("INFO", "replication"), 20)
+        settings = folder / "sentinel.conf"
+        settings.write_text(
+            f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} 1\n"
+            f"sentinel down-after-milliseconds {SERVICE} 500\n"
+            f"sentinel failover-timeout {SERVICE} 3000\n"
+        )
+        sentinel = RedisServer(folder / "s", options=(str(settings),), sentinel=True)
+        stack.callback(sentinel.kill)
+        sentinel.start()
+        wait_for(lambda: "slaves=1" in sentinel.cli("INFO", "sentinel"), 20)
+        yield master, replica, sentinel
+
+
+def url_of(*sentinels: RedisServer) -> str:
+    return f"redis+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in sentinels)}/{SERVICE}"
 
 
 @cache

@@ -38,6 +38,7 @@ EVENTS: Final[Mapping[str, str]] = {
     "store.lookup_unreadable": "a private lookup cannot be opened, and counts as not there",
     "service.events_unknown": "a service could not tell which events it has",
     "key.changed": "the secret keys in the data folder are others now",
+    "key.not_shared": "others seal in this store under a secret key that is not known here",
     "job.pushed": "a job was stored (debug)",
     "job.claimed": "a worker has taken jobs (debug)",
     "job.running": "a job's run begins (debug)",

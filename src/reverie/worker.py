@@ -79,6 +79,7 @@ class Worker:
         self._log = structlog.get_logger().bind(worker=self.name)
         self._runs: dict[Lease, Held] = {}
         self._lonely: list[Held] = []
+        self._alone: Held | None = None  # the one of them that runs
         self._ahead: deque[Held] = deque()  # claimed, not begun: they cost nothing when they are lost
         self._pace = Pace(options.concurrency)
         now = clock.monotonic()
@@ -243,8 +244,7 @@ class Worker:
 
     def _may_start(self) -> bool:
         """Whether anything may begin: not while draining, nor beside a job that must be alone or waits to be."""
-        lonely = self._lonely or any(run.alone for run in self._runs.values())
-        return self._drain_until is None and not lonely
+        return self._drain_until is None and not self._lonely and self._alone is None
 
     def _room(self) -> int:
         if self._obedience.orders.idle or not self._may_start():
@@ -285,6 +285,8 @@ class Worker:
 
     def _go(self, run: Held, *, alone: bool = False) -> None:
         run.alone = alone
+        if alone:
+            self._alone = run
         self._tally.busy += 1
         self._tally.next_start = self._clock.monotonic() + self._options.rest
         run.task = asyncio.create_task(self._work_on(run))
@@ -352,6 +354,8 @@ class Worker:
         if self._keeper is not None:
             self._keeper.drop(lease)
         self._runs.pop(lease, None)
+        if self._alone is run:
+            self._alone = None
         self._tally.ended += 1
         self._tally.empty = False
         self._tally.last_job = self._clock.monotonic()

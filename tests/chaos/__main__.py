@@ -9,6 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
+from reverie.observe import set_up
 from tests.chaos.places import PAIRS
 from tests.chaos.scenarios import Outcome, load, run
 from tests.chaos.stage import MissingProgram
@@ -22,6 +23,7 @@ console = Console(width=None if sys.stdout.isatty() else 160)
 @click.option("--full/--short", default=False, help="As the plan has it, or counts divided by 10 and leases of 2 s.")
 def main(names: tuple[str, ...], pairs: tuple[str, ...], full: bool) -> None:
     """Hurt the queue, then prove that it kept its promises. Exit 1 if it did not, or could not be played."""
+    set_up("text", level="warning")
     known = load()
     if not names:
         _list()

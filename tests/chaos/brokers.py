@@ -12,6 +12,7 @@ from typing import Final
 from tests.chaos.proxy import proxy
 from tests.chaos.scenarios import scenario
 from tests.chaos.stage import Stage
+from tests.redis_server import url_of, watched_redis
 
 ON_REDIS: Final = ("sqlite+redis", "postgresql+redis")
 
@@ -71,15 +72,15 @@ async def d14(stage: Stage) -> None:
 
 @scenario(
     "D15",
-    "Redis is full, then killed, its data gone",
+    "Redis is full, then killed, its data gone; then Sentinel fails over",
     "accepted with a warning, 0 lost, resumed within 15 s",
     pairs=ON_REDIS,
 )
 async def d15(stage: Stage) -> None:
-    """Failover by Sentinel is shown by the integration tests of the broker. Here: maxmemory, AOF off, kill -9."""
+    """maxmemory, AOF off, kill -9; and a master that is killed while jobs come in, which Sentinel replaces."""
     redis = stage.ground.redis
     assert redis is not None
-    await stage.host("one", concurrency=4)
+    host = await stage.host("one", concurrency=4)
     await asyncio.to_thread(redis.cli, "CONFIG", "SET", "maxmemory-policy", "noeviction")
     await asyncio.to_thread(redis.cli, "CONFIG", "SET", "maxmemory", "1")
     await stage.push(stage.count(500))
@@ -93,3 +94,26 @@ async def d15(stage: Stage) -> None:
         pass
     stage.figure("quick again after", time.time() - back, most=15.0)
     await stage.drained()
+    await host.kill()
+    await fail_over(stage)
+
+
+async def fail_over(stage: Stage) -> None:
+    with watched_redis(stage.folder / "watched") as (master, replica, sentinel):
+        far = replace(stage.place, redis=url_of(sentinel))
+        host = await stage.host("two", place=far, concurrency=4)
+        async with stage.seen_from(far):
+            await stage.push(stage.count(100))
+            await stage.drained()
+            load = asyncio.create_task(stage.offer(20, 10))
+            await asyncio.sleep(1)
+            await asyncio.to_thread(master.kill)
+            killed = time.time()
+            stage.figure("refused at a fail-over", len(await load), "n", most=0)
+            while time.time() - killed < 30.0 and await waits(stage, far) > 0.1:
+                pass
+            # The offer itself goes on for 9 s after the kill, and only then is it looked.
+            stage.figure("quick again after a fail-over", time.time() - killed, most=15.0)
+            stage.figure("the replica leads", float("role:master" in replica.cli("INFO", "replication")), "n", least=1)
+            await stage.drained()
+            stage.figure("workers that live", float(host.lives), "n", least=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import signal
 import socket
 import subprocess
@@ -150,8 +151,8 @@ POISON: Final = {
     "segfault": "import ctypes\nctypes.string_at(0)",
     "exit": "import os\nos._exit(3)",
     "forks": "import os, socket, time\npulse = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\nfor _ in range(40):\n"
-    "    if os.fork() == 0:\n        while True:\n            time.sleep(0.1)\n"
-    "            pulse.sendto(b'.', ('127.0.0.1', PULSE))\ntime.sleep(600)",
+    "    if os.fork() == 0:\n        while True:\n            pulse.sendto(b'.', ('127.0.0.1', PULSE))\n"
+    "            time.sleep(0.1)\ntime.sleep(600)",
     "alloc": "x = []\nwhile True:\n    x.append(bytearray(10_000_000))",
     "loop": "while True:\n    pass",
     "blocked": "import os\nr, w = os.pipe()\nos.read(r, 1)",
@@ -164,24 +165,28 @@ LIMIT: Final = 2.0
 CAUSES: Final = {
     "segfault": "crash 3",
     "exit": "3",
-    "forks": "timed out",
+    "forks": "timed out|MiB",
     "alloc": "MiB",
     "loop": "timed out",
     "blocked": "timed out",
     "deaf": "timed out",
     "spin": "timed out",
 }
-"""What the error of each must say; the others may end either way."""
+"""What the error of each must match; the others may end either way. All processes of a script count for its memory."""
 
 
 @scenario("D11", "poisonous scripts", "each ends within its limit + 10 s with its cause; others still run", quick=True)
 async def d11(stage: Stage) -> None:
-    """40 forks stand for a fork bomb, so as not to take the machine along; `nobody` may have 512 processes."""
+    """`nobody` may have 512 processes, counted over all that run under that name: a bomb that takes them all is the end
+    of whatever else the machine runs as `nobody`, so a smaller one stands for it."""
+    stage.notes.append("smaller than the plan: 40 forks stand for a fork bomb")
     await asyncio.to_thread(poison, stage)
 
 
 def poison(stage: Stage) -> None:
-    with real(stage, REVERIE_QUEUE_TIMEOUT=f"{LIMIT:g}", REVERIE_QUEUE_TRIES="1") as up, pulses() as pulse:
+    # By themselves scripts open no sockets; here they may, so that what they leave behind is heard.
+    settings = {"REVERIE_QUEUE_TIMEOUT": f"{LIMIT:g}", "REVERIE_QUEUE_TRIES": "1", "REVERIE_SCRIPT_SOCKETS": "open"}
+    with real(stage, **settings) as up, pulses() as pulse:
         up.script("fine", "")
         for name, body in POISON.items():
             up.script(name, body.replace("PULSE", str(pulse.getsockname()[1])))
@@ -195,12 +200,12 @@ def poison(stage: Stage) -> None:
         up.drained()
         stage.figure("neighbours' wait p99, alone", quiet.p99())
         stage.figure("neighbours' wait p99, beside poison", disturbed.p99(), most=2.0)
-        stage.figure("beats of forks", heard(pulse), "n", least=40)
+        stage.figure("beats of forks", heard(pulse), "n", least=10)
         time.sleep(0.5)
         stage.figure("beats after the end", heard(pulse), "n", most=0)
     for name, (seconds, error) in ends.items():
         stage.figure(f"{name} ended", seconds, most=LIMIT + 10)
-        wrong = CAUSES.get(name, "") not in error
+        wrong = re.search(CAUSES.get(name, ""), error) is None
         stage.figure(f"{name}: wrong cause", float(wrong), "n", most=0)
         if wrong:
             stage.notes.append(f"{name}: {error}")

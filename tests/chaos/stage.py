@@ -133,6 +133,16 @@ class Stage:
                     await host.kill()
             self.effects.close()
 
+    @contextlib.asynccontextmanager
+    async def seen_from(self, place: Place) -> AsyncIterator[None]:
+        """Push and look by another way to the same queue."""
+        before = self._queue
+        try:
+            async with place.open() as self._queue:
+                yield
+        finally:
+            self._queue = before
+
     # -- what is measured
 
     def figure(
@@ -151,6 +161,10 @@ class Stage:
     async def push(self, count: int, *, seconds: float = 0.02, delay: float | None = None) -> list[str]:
         """Jobs that take so long; their ids."""
         return [await self._push_one(seconds, delay) for _ in range(count)]
+
+    async def push_at_once(self, count: int, *, seconds: float) -> list[str]:
+        """The same, side by side."""
+        return list(await asyncio.gather(*(self._push_one(seconds) for _ in range(count))))
 
     async def _push_one(self, seconds: float, delay: float | None = None) -> str:
         payload = json.dumps({"seconds": seconds}).encode()

@@ -12,10 +12,12 @@ import pytest
 from reverie.clock import SystemClock
 from reverie.database import Connection
 from reverie.jobs.connections import Connections
+from reverie.jobs.handover import Handover
 from reverie.jobs.ledger import JobFilter, Lease
 from reverie.jobs.ledgers import postgresql_health, postgresql_watermark
 from reverie.jobs.ledgers.postgresql import PostgresqlLedger
 from reverie.jobs.queue import Queue
+from reverie.jobs.settle import finished, lease_of, released
 from reverie.jobs.transports.postgresql import PostgresqlTransport
 from reverie.postgresql.database import LOOK_DEAF, PostgresqlDatabase
 from tests.integration.scene import hearing, one, opened
@@ -232,3 +234,36 @@ async def test_a_server_that_is_away_is_found_to_be(tmp_path: Path) -> None:
     assert found.level == "error"
     assert "127.0.0.1:9" in found.message
     assert "hidden" not in found.message
+
+
+# -- answers that are lost
+
+
+@pytest.mark.parametrize("away", [1, 2], ids=["once", "for longer than one more try"])
+async def test_a_run_whose_end_is_stored_is_not_taken_for_lost_because_the_answer_was(
+    server: PostgresServer, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: int
+) -> None:
+    fetch = asyncpg.Connection.fetch
+    cuts = away
+
+    async def cutting(self: asyncpg.Connection, query: str, *values: object) -> object:
+        nonlocal cuts
+        rows = await fetch(self, query, *values)
+        if cuts and "job_attempt" in query:
+            cuts -= 1
+            self.terminate()
+            raise asyncpg.ConnectionDoesNotExistError("cut after the commit")
+        return rows
+
+    async with opened(server.url(name), tmp_path) as queue:
+        for _ in range(2):
+            await push(queue, draft())
+        done, freed = await queue.claim(worker="w", limit=2)
+        handover = Handover(queue, SystemClock(), worker="w", pause=1.0)
+        monkeypatch.setattr(asyncpg.Connection, "fetch", cutting)
+
+        lost = await asyncio.gather(handover.settle(finished(done)), handover.settle(released(freed)))
+
+        assert (list(lost), cuts) == ([False, False], 0)
+        assert [one.outcome for one in await queue.ledger.attempts(done.id)] == ["done"]
+        assert await queue.ledger.settle_many([finished(done)]) == [lease_of(done)], "who comes anew is too late"

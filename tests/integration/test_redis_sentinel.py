@@ -3,44 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from reverie.jobs.address import parse_address
 from reverie.jobs.transports.redis import RedisBroker
-from tests.acceptance.server import wait_for
 from tests.integration.test_redis_broker import Ear, broker, listening, until
-from tests.redis_server import RedisServer, redis_server
+from tests.redis_server import SERVICE, RedisServer, url_of, watched_redis
 
 pytestmark = pytest.mark.anyio
-
-SERVICE = "mymaster"
 
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[tuple[RedisServer, RedisServer, RedisServer]]:
-    """A master, its replica, and the Sentinel that watches them."""
-    with ExitStack() as stack:
-        master = stack.enter_context(redis_server(tmp_path / "a"))
-        replica = stack.enter_context(redis_server(tmp_path / "b", "--replicaof", "127.0.0.1", str(master.port)))
-        wait_for(lambda: "master_link_status:up" in replica.cli("INFO", "replication"), 20)
-        settings = tmp_path / "sentinel.conf"
-        settings.write_text(
-            f"sentinel monitor {SERVICE} 127.0.0.1 {master.port} 1\n"
-            f"sentinel down-after-milliseconds {SERVICE} 500\n"
-            f"sentinel failover-timeout {SERVICE} 3000\n"
-        )
-        sentinel = RedisServer(tmp_path / "s", options=(str(settings),), sentinel=True)
-        stack.callback(sentinel.kill)
-        sentinel.start()
-        wait_for(lambda: "slaves=1" in sentinel.cli("INFO", "sentinel"), 20)
-        yield master, replica, sentinel
-
-
-def url_of(*sentinels: RedisServer) -> str:
-    return f"redis+sentinel://{','.join(f'127.0.0.1:{one.port}' for one in sentinels)}/{SERVICE}"
+    with watched_redis(tmp_path) as servers:
+        yield servers
 
 
 async def test_after_a_fail_over_the_new_master_wakes(watched: tuple[RedisServer, RedisServer, RedisServer]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from typing import Final
 
+import structlog
+
 from reverie.app.drivers import job_queue, script_engines, sql_dialects, sql_type
 from reverie.app.seen import StoredScratch, allowance, runtime, visible_settings
 from reverie.app.warming import keep_warm
@@ -15,7 +17,7 @@ from reverie.auth.gate import Auth
 from reverie.clock import Clock, SystemClock
 from reverie.config import Settings
 from reverie.dispatcher import Dispatcher
-from reverie.errors import SettingsError
+from reverie.errors import SettingsError, Unavailable
 from reverie.events.calls import CALL
 from reverie.events.hooks import Hooks
 from reverie.events.queued import Queued
@@ -44,6 +46,7 @@ from reverie.services.system.environment import Facts
 from reverie.services.system.script_type import ScriptType
 from reverie.services.system.service_type import script_service
 from reverie.services.user import UserService
+from reverie.store.key_mark import OTHER_KEY, mark_key
 from reverie.store.memory import Memory
 from reverie.store.migrate import trouble_with
 from reverie.store.opening import open_database
@@ -56,6 +59,8 @@ OTHERS_SEEN_WITHIN: Final = 0.01
 """Seconds after which a change of settings that another process made is in force here."""
 LOOK_EVERY: Final = 0.2
 """Seconds between two looks for the first administrator."""
+
+log = structlog.get_logger()
 
 
 @contextlib.asynccontextmanager
@@ -103,6 +108,7 @@ async def build(
         stack.push_async_callback(platform.waits.close)
         stack.push_async_callback(platform.registry.close)
         await platform.look_for_administrator()
+        await _mark_key(store)
         tasks = [asyncio.create_task(_keep_looking(platform)), asyncio.create_task(recorder.run())]
         if scripts:
             tasks.append(asyncio.create_task(keep_warm(engines, memory, clock)))
@@ -129,11 +135,22 @@ async def open_store(settings: Settings, clock: Clock) -> AsyncIterator[Store]:
         await database.close()
 
 
+async def _mark_key(store: Store) -> None:
+    """Say so when this process has another secret key than those with whom it shares the store."""
+    with contextlib.suppress(Unavailable):
+        if not await mark_key(store):
+            log.error("key.not_shared", in_use=store.sealer.key_id, cause=OTHER_KEY)
+
+
 async def _keep_looking(platform: Platform) -> None:
-    """Another process may make the first administrator."""
+    """Another process may make the first administrator; nothing is asked while nothing has changed."""
+    changes = platform.store.database.changes
+    seen: int | None = None
     while not platform.initialised:
         await platform.clock.sleep(LOOK_EVERY)
-        await platform.look_for_administrator()
+        if (moved := changes()) != seen:
+            await platform.look_for_administrator()
+            seen = moved
 
 
 def _wire(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from reverie.jobs.desk import Desk
     from reverie.jobs.finding import Finding
     from reverie.jobs.ledger import WorkerRecord
-    from reverie.jobs.stats import Lately, QueueStats, Stats
+    from reverie.jobs.speed import Lately
+    from reverie.jobs.stats import QueueStats, Stats
 
 _UNFINISHED: Final = (JobStatus.WAITING, JobStatus.DELAYED, JobStatus.RUNNING)
 _BAR: Final = 20
@@ -151,11 +152,10 @@ async def _clear(desk: Desk, connection: str | None, queues: Sequence[str]) -> l
 
 
 async def _sizes(desk: Desk, names: Iterable[str]) -> list[QueueStats]:
-    from reverie.jobs.stats import Lately, QueueStats, stats
+    from reverie.jobs.stats import QueueStats, stats
 
     found = await stats(desk.queue, desk.signals, desk.clock.now())
     known = {(one.connection, one.queue): one for one in found.queues}
-    nothing = Lately(seconds=60)
     return [
         known.get(pair)
         or QueueStats(
@@ -163,8 +163,6 @@ async def _sizes(desk: Desk, names: Iterable[str]) -> list[QueueStats]:
             queue=pair[1],
             jobs={},
             oldest_due=None,
-            one_minute=nothing,
-            five_minutes=nothing,
             paused=False,
             workers=0,
         )
@@ -246,12 +244,12 @@ def _print_stats(known: Stats) -> None:
 def _stats_cells(one: QueueStats, now: float, largest: int, *, wide: bool) -> list[RenderableType]:
     from rich.bar import Bar
 
-    lately = one.five_minutes
+    lately = one.speed.five_minutes
     cells: list[RenderableType] = [
         f"{one.connection}:{one.queue}{' (paused)' if one.paused else ''}",
         *(str(one.jobs.get(status, 0)) for status in (*_UNFINISHED, JobStatus.FAILED)),
         lasted(None if one.oldest_due is None else max(now - one.oldest_due, 0.0)),
-        f"{one.one_minute.per_second:.2f}",
+        f"{one.speed.one_minute.per_second:.2f}",
         str(one.workers),
     ]
     if wide:
@@ -281,8 +279,8 @@ def _stats_map(known: Stats) -> JSON:
                 "oldest_due": moment(one.oldest_due),
                 "paused": one.paused,
                 "workers": one.workers,
-                "one_minute": _lately(one.one_minute),
-                "five_minutes": _lately(one.five_minutes),
+                "one_minute": _lately(one.speed.one_minute),
+                "five_minutes": _lately(one.speed.five_minutes),
             }
             for one in known.queues
         ],

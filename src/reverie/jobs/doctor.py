@@ -15,6 +15,7 @@ from reverie.jobs.payload import PayloadUnreadable, about_of, unpack
 from reverie.jobs.queue import Retention
 from reverie.jobs.stats import Stats, is_alive, stats
 from reverie.model import JSON, JobStatus
+from reverie.store.key_mark import OTHER_KEY, shares_key
 from reverie.store.scripts import active_event_scripts
 from reverie.store.services import all_services
 
@@ -38,7 +39,14 @@ _STORE_CLOCK: Final = {
 async def examine(desk: Desk, retention: Retention | None = None) -> list[Finding]:
     """Every finding, in a fixed order. Changes nothing; a store that is away is a finding too."""
     findings = await desk.queue.ledger.examine() + await desk.queue.transport.examine()
-    for look in (_clocks, _queues, _payloads, lambda desk: _retention(desk, retention or Retention()), _connections):
+    for look in (
+        _clocks,
+        _queues,
+        _key,
+        _payloads,
+        lambda desk: _retention(desk, retention or Retention()),
+        _connections,
+    ):
         findings += await _seen(look(desk))
     return findings
 
@@ -118,7 +126,7 @@ def _waits(known: Stats) -> Iterator[Finding]:
 def _failures(known: Stats) -> Iterator[Finding]:
     well = True
     for one in known.queues:
-        lately = one.five_minutes
+        lately = one.speed.five_minutes
         if lately.failed >= MANY_FAILED and lately.failed >= BAD_SHARE * lately.ended:
             well = False
             yield _finding(
@@ -129,6 +137,13 @@ def _failures(known: Stats) -> Iterator[Finding]:
     total = sum(one.jobs.get(JobStatus.FAILED, 0) for one in known.queues)
     if well:
         yield _finding("ok", "failed jobs", f"{total} kept; they are not growing")
+
+
+async def _key(desk: Desk) -> AsyncIterator[Finding]:
+    if await shares_key(desk.store):
+        yield _finding("ok", "secret key", "what others seal can be opened here")
+    else:
+        yield _finding("error", "secret key", OTHER_KEY)
 
 
 async def _payloads(desk: Desk) -> AsyncIterator[Finding]:

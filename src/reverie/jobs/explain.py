@@ -179,7 +179,7 @@ def _due(job: Job, facts: Facts) -> str:
 
 def _turn(job: Job, facts: Facts) -> Explanation:
     known = of_job(facts.stats, job)
-    speed = None if known is None else known.speed
+    speed = None if known is None else known.speed.per_second
     ahead = _many(facts.ahead, "job", "jobs")
     tail = f"; {_alone(job)}" if job.crashes >= LONELY_FROM else ""
     if facts.ahead == 0:
@@ -198,7 +198,7 @@ def _until_a_place(known: QueueStats | None) -> float:
     """Seconds until one of those that run makes room, by how long they ran of late."""
     if known is None or not known.jobs.get(JobStatus.RUNNING):
         return 0.0
-    return known.five_minutes.ran or 0.0
+    return known.speed.present.ran or 0.0
 
 
 def _alone(job: Job) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -103,6 +104,7 @@ class Handover:
         return [lease in lost for lease in leases]
 
     async def _settle(self, settlements: list[Settlement]) -> Sequence[bool]:
-        # The fence sorts out what comes too late.
-        lost = set(await self.patiently(lambda: self._queue.ledger.settle_many(settlements)))
+        # The fence sorts out what comes too late. Where there was no answer, it may have been done all the same.
+        tries = itertools.count()
+        lost = set(await self.patiently(lambda: self._queue.ledger.settle_many(settlements, again=next(tries) > 0)))
         return [one.lease in lost for one in settlements]

@@ -212,8 +212,12 @@ class Ledger(Protocol):
         """The jobs that *worker* holds, ended leases included as long as nobody else took the job."""
         ...
 
-    async def settle_many(self, settlements: Sequence[Settlement]) -> list[Lease]:
-        """End runs, each on its own. Those whose lease was lost: for them nothing was changed."""
+    async def settle_many(self, settlements: Sequence[Settlement], *, again: bool = False) -> list[Lease]:
+        """End runs, each on its own. Those whose lease was lost: for them nothing was changed.
+
+        Args:
+            again: an earlier attempt got no answer and may have been stored: what it stored is not lost.
+        """
         ...
 
     async def cancel(self, ids: Sequence[str]) -> list[Job]:

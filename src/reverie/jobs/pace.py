@@ -6,7 +6,7 @@ from typing import Final
 
 AHEAD_FOR: Final = 0.05
 """Seconds of work that may wait in a worker's hands: so little that nobody else would have been much sooner."""
-MOST_AHEAD: Final = 32
+MOST_AHEAD: Final = 128
 _WEIGHT: Final = 0.2
 
 

@@ -34,7 +34,7 @@ DRAIN: Final = "queue_drain:"
 CAN: Final = "queue_can:"
 _ALL: Final = "queue_"
 
-LOOK_AT_LEAST: Final = 5.0
+LOOK_AT_LEAST: Final = 15.0
 """Seconds after which a worker looks even where the database shows no change."""
 LOOK_AT_MOST: Final = 0.25
 """Seconds between two looks, however often a worker is woken."""

@@ -6,34 +6,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from reverie.jobs.ledger import Count, Rate, WorkerRecord
+from reverie.jobs.ledger import Count, WorkerRecord
 from reverie.jobs.queue import Queue
 from reverie.jobs.signals import Signals
+from reverie.jobs.speed import UNKNOWN, Speed, measure
 from reverie.model import Job, JobStatus
 
 ALIVE: Final = 60.0
 """Seconds since a worker was last seen, beyond which it counts as gone."""
-MINUTE: Final = 60.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lately:
-    """What ended in a queue within the last `seconds`.
-
-    Attributes:
-        failed: of those that `ended`.
-        waited, ran: mean seconds of one job; None when nothing is known.
-    """
-
-    seconds: float
-    ended: int = 0
-    failed: int = 0
-    waited: float | None = None
-    ran: float | None = None
-
-    @property
-    def per_second(self) -> float:
-        return self.ended / self.seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +23,7 @@ class QueueStats:
     Attributes:
         jobs: how many are in each state; states without a job are left out.
         oldest_due: when the longest waiting job was due; None when none waits.
-        one_minute, five_minutes: what ended lately.
+        speed: how fast it is of late.
         workers: how many are there that serve it.
     """
 
@@ -51,21 +31,14 @@ class QueueStats:
     queue: str
     jobs: Mapping[JobStatus, int]
     oldest_due: float | None
-    one_minute: Lately
-    five_minutes: Lately
     paused: bool
     workers: int
+    speed: Speed = UNKNOWN
 
     @property
     def unfinished(self) -> int:
         """Jobs that have not ended."""
         return sum(self.jobs.get(one, 0) for one in (JobStatus.WAITING, JobStatus.DELAYED, JobStatus.RUNNING))
-
-    @property
-    def speed(self) -> float | None:
-        """Jobs a second of late; None when none ended within five minutes."""
-        lately = self.one_minute if self.one_minute.ended else self.five_minutes
-        return lately.per_second or None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,8 +58,7 @@ async def stats(queue: Queue, signals: Signals, now: float) -> Stats:
         QueueUnavailable
     """
     counts = await queue.ledger.counts()
-    one = _by_queue(await queue.ledger.rates(since=now - MINUTE), now, MINUTE)
-    five = _by_queue(await queue.ledger.rates(since=now - 5 * MINUTE), now, 5 * MINUTE)
+    speeds = await measure(queue.ledger, now)
     workers = await queue.ledger.workers()
     paused = set(await queue.ledger.paused())
     served = {(one.connection, each) for one in workers if one.connection for each in one.queues or ()}
@@ -99,8 +71,7 @@ async def stats(queue: Queue, signals: Signals, now: float) -> Stats:
                 queue=each,
                 jobs=_jobs(counts, connection, each),
                 oldest_due=_oldest_due(counts, connection, each),
-                one_minute=one.get((connection, each), Lately(seconds=MINUTE)),
-                five_minutes=five.get((connection, each), Lately(seconds=5 * MINUTE)),
+                speed=speeds.get((connection, each), UNKNOWN),
                 paused=(connection, each) in paused,
                 workers=len(serving(workers, connection, each, now)),
             )
@@ -140,16 +111,3 @@ def _oldest_due(counts: Sequence[Count], connection: str, queue: str) -> float |
         if (one.connection, one.queue, one.status) == (connection, queue, JobStatus.WAITING)
     )
     return next(waiting, None)
-
-
-def _by_queue(rates: Sequence[Rate], now: float, seconds: float) -> dict[tuple[str, str], Lately]:
-    return {
-        (one.connection, one.queue): Lately(
-            seconds=seconds if one.since is None else max(now - one.since, 0.001),
-            ended=one.ended,
-            failed=one.failed,
-            waited=one.waited,
-            ran=one.ran,
-        )
-        for one in rates
-    }

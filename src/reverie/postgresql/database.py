@@ -45,7 +45,7 @@ ANSWER_WITHIN: Final = 30.0
 """Seconds for a long look."""
 LOOK_DEAF: Final = 0.2
 """Seconds after which settings may have changed while nothing is heard of it."""
-LOOK_HEARING: Final = 5.0
+LOOK_HEARING: Final = 15.0
 """The same while notifications arrive: the backstop. A connection that breaks is no silence: it tells of a change."""
 MOST_CONFLICTS: Final = 5
 UNIT_LOCK: Final = 0x5E7E121E
@@ -188,13 +188,16 @@ class PostgresqlDatabase:
 
     # -- single statements
 
-    async def statement(self, sql: str, values: Sequence[object] = (), *, within: float = ANSWER_WITHIN) -> list[Any]:
+    async def statement(
+        self, sql: str, values: Sequence[object] = (), *, within: float = ANSWER_WITHIN, again: str | None = None
+    ) -> list[Any]:
         """Run a statement that is a transaction of its own; its rows. When this returns it is durable.
 
         It runs twice if its connection is lost on the way, so it must bear that.
 
         Args:
             within: seconds until there must be an answer; a connection must be there within 2 in any case.
+            again: what runs in its place the second time, with the same values.
 
         Raises:
             Refusal: a constraint said no; nothing was done.
@@ -202,11 +205,15 @@ class PostgresqlDatabase:
         """
 
         async def unit(pool: Pool) -> list[Any]:
+            text = sql
+
             async def work(raw: Any) -> list[Any]:
+                nonlocal text
+                now, text = text, again or sql
                 # Behind a pooler, a prepared statement must find the connection that knows it.
                 whole = raw.transaction() if pool.address.pooled else contextlib.nullcontext()
                 async with whole:
-                    rows: list[Any] = await raw.fetch(sql, *values)
+                    rows: list[Any] = await raw.fetch(now, *values)
                 return rows
 
             return await self._repeated(pool, work, within)

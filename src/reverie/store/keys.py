@@ -16,6 +16,7 @@ from reverie.database import Connection
 from reverie.sealing import Unsealable, key_id_of, key_id_of_text
 from reverie.store import lookups, services
 from reverie.store.captures import about_capture
+from reverie.store.key_mark import renew_mark
 from reverie.store.store import Store
 from reverie.store.tables import job, job_payload, job_result, lookup, script_capture, script_fixture, service
 
@@ -83,7 +84,8 @@ def _hex(value: object) -> str:
 async def reseal(store: Store) -> tuple[int, int]:
     """Bring all but jobs under the key in use; how many, and how many cannot be opened.
 
-    Jobs stay as they are: they are read with the key that sealed them, and go by themselves.
+    Jobs stay as they are: they are read with the key that sealed them, and go by themselves. The key in use here is
+    from then on the one that every host must know.
     """
 
     async def work(connection: Connection) -> tuple[int, int]:
@@ -110,7 +112,9 @@ async def reseal(store: Store) -> tuple[int, int]:
             done, lost = done + changed, lost + unread
         return done, lost
 
-    return await store.write(work)
+    counts = await store.write(work)
+    await renew_mark(store)
+    return counts
 
 
 async def _reseal_events(store: Store, connection: Connection, table: Table) -> tuple[int, int]:

@@ -86,10 +86,11 @@ class Stage:
         await self.queue.fail(held, error)
         return job
 
-    async def done(self, result: bytes | None = None) -> Job:
+    async def done(self, result: bytes | None = None, *, seconds: float = 0.0) -> Job:
         job = await self.push()
         held = await self.take()
         assert held.id == job.id
+        self.clock.move(seconds)
         await self.queue.settle(finished(held, result=result))
         return job
 

@@ -27,6 +27,8 @@ from reverie.jobs.transports.database import DatabaseTransport
 from reverie.model import Caller
 from reverie.sealing import Sealer
 from reverie.sqlite import SqliteDatabase
+from reverie.store.key_mark import mark_key, shares_key
+from reverie.store.keys import reseal
 from reverie.store.migrate import migrate
 from reverie.store.store import Store
 from reverie.store.tables import event_script
@@ -238,3 +240,26 @@ async def test_a_large_log_and_a_full_disk_are_found(desk: Desk, monkeypatch: py
     monkeypatch.setattr(sqlite_examine, "ALMOST_FULL", 2**60)
 
     assert (await wrong(desk))["free disk"].level == "error"
+
+
+async def test_a_host_with_another_secret_key_is_told_before_a_job_of_the_others_fails_there(desk: Desk) -> None:
+    other = Store(desk.store.database, Sealer("t" * 32), desk.clock)
+    assert await mark_key(desk.store)
+    assert "can be opened here" in next(one.message for one in await examine(desk) if one.subject == "secret key")
+
+    assert not await mark_key(other)
+    found = await examine(replace(desk, store=other))
+    assert [one.level for one in found if one.subject == "secret key"] == ["error"]
+    assert "same REVERIE_SECRET_KEY" in next(one.message for one in found if one.subject == "secret key")
+
+    await reseal(other)
+    assert await shares_key(other), "whoever seals anew has said which key counts"
+    assert not await shares_key(desk.store)
+
+
+async def test_a_key_that_follows_another_becomes_the_one_that_everybody_must_know(desk: Desk) -> None:
+    assert await mark_key(desk.store)
+    rotated = Store(desk.store.database, Sealer("t" * 32, ["s" * 32]), desk.clock)
+
+    assert await mark_key(rotated)
+    assert not await shares_key(desk.store), "it seals under a key that is not known there"

@@ -15,7 +15,8 @@ from reverie.jobs.ledger import Holder, WorkerRecord
 from reverie.jobs.queue import Queue
 from reverie.jobs.settle import failed, retried
 from reverie.jobs.signals import Signals
-from reverie.jobs.stats import Lately, QueueStats, Stats
+from reverie.jobs.speed import Lately, Speed
+from reverie.jobs.stats import QueueStats, Stats
 from reverie.model import Job, JobStatus
 
 pytestmark = pytest.mark.anyio
@@ -50,8 +51,7 @@ def facts(
         queue="slow",
         jobs={JobStatus.RUNNING: running},
         oldest_due=NOON,
-        one_minute=lately,
-        five_minutes=lately,
+        speed=Speed(one_minute=lately, five_minutes=lately),
         paused=paused,
         workers=1,
     )

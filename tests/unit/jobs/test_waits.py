@@ -12,8 +12,8 @@ from tests.unit.jobs.scene import MovingClock, draft, push, sqlite_queue
 from reverie.errors import QueueUnavailable
 from reverie.jobs.ledger import Rate
 from reverie.jobs.queue import Queue
-from reverie.jobs.settle import finished
-from reverie.jobs.waits import LONGEST, Speed, Waits, estimate
+from reverie.jobs.settle import finished, lease_of
+from reverie.jobs.waits import Waits
 from reverie.sealing import Sealer
 from reverie.store.store import Store
 
@@ -62,7 +62,7 @@ async def test_a_queue_without_jobs_lets_nobody_wait(waits: Waits) -> None:
     assert await waits.of("database", "default") == 0.0
 
 
-async def test_it_is_what_is_ahead_over_the_speed_of_the_last_minute_and_the_run_itself(
+async def test_it_is_what_is_ahead_over_the_speed_and_the_run_itself(
     waits: Waits, queue: Queue, clock: MovingClock
 ) -> None:
     await end(queue, clock, 12, each=2)
@@ -71,7 +71,33 @@ async def test_it_is_what_is_ahead_over_the_speed_of_the_last_minute_and_the_run
     await push(queue, draft(delay=300))
     await push(queue, draft(queue="another"))
 
-    assert await looked(waits, clock) == pytest.approx(5 / (12 / 60) + 2)
+    assert await looked(waits, clock) == pytest.approx(5 * 2 + 2)
+
+
+async def test_a_quick_queue_is_not_taken_for_a_slow_one_after_a_pause(
+    waits: Waits, queue: Queue, clock: MovingClock
+) -> None:
+    await end(queue, clock, 3, each=0.01)
+    clock.move(100)
+    for _ in range(200):
+        await push(queue, draft())
+
+    assert await looked(waits, clock) == pytest.approx(200 * 0.01 + 0.01)
+
+
+async def test_a_burst_is_measured_by_itself_and_not_spread_over_the_pause_before_it(
+    waits: Waits, queue: Queue, clock: MovingClock
+) -> None:
+    clock.move(100)
+    for _ in range(700):
+        await push(queue, draft())
+    for _ in range(6):
+        jobs = await queue.claim(worker="a", limit=100)
+        await queue.ledger.start_many([lease_of(job) for job in jobs])
+        clock.move(0.6)
+        await queue.ledger.settle_many([finished(job) for job in jobs])
+
+    assert await looked(waits, clock) == pytest.approx(100 / (600 / 6) + 0.6)
 
 
 async def test_without_a_job_that_ended_lately_a_minute_is_told_at_most(
@@ -136,10 +162,3 @@ async def test_while_the_store_is_away_the_last_figures_are_told(
     monkeypatch.setattr(queue.ledger, "rates", away)
     await push(queue, draft())
     assert await looked(waits, clock) == 1.0
-
-
-async def test_no_more_than_a_day_is_told() -> None:
-    place = ("database", "default")
-    rate = Rate(connection="database", queue="default", ended=1, failed=0, waited=1.0, ran=1.0)
-
-    assert estimate(1_000_000, place, Speed(seconds=60, rates={place: rate})) == LONGEST

@@ -140,13 +140,13 @@ async def test_a_script_that_queues_does_not_wait(stage: Stage) -> None:
 
 async def test_the_time_to_look_again_is_the_delay_and_what_is_ahead(stage: Stage) -> None:
     for _ in range(30):
-        await stage.done()
+        await stage.done(seconds=2.0)
     for _ in range(10):
         await stage.push()
 
-    # Thirty jobs ended in the last minute, ten are ahead, and now one more.
+    # One ends every two seconds, ten are ahead, and now one more.
     now = await ask(stage, Watching(stage), "")
     later = await ask(stage, Watching(stage), "", delay=100)
 
-    assert 20 <= int(now.headers["Retry-After"]) <= 23
-    assert 120 <= int(later.headers["Retry-After"]) <= 124
+    assert 22 <= int(now.headers["Retry-After"]) <= 25
+    assert 122 <= int(later.headers["Retry-After"]) <= 126

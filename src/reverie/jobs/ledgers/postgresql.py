@@ -130,7 +130,7 @@ class PostgresqlLedger(PostgresqlRecords):
 
     # -- out
 
-    async def settle_many(self, settlements: Sequence[Settlement]) -> list[Lease]:
+    async def settle_many(self, settlements: Sequence[Settlement], *, again: bool = False) -> list[Lease]:
         # In the order of ids, as whoever else changes many does it, so that none waits for the other in a circle.
         ordered = sorted(settlements, key=lambda one: one.lease)
         leases = [one.lease for one in ordered]
@@ -150,7 +150,10 @@ class PostgresqlLedger(PostgresqlRecords):
             for one in ordered
         ]
         columns = [list(column) for column in zip(*rows, strict=True)]
-        return _missing(leases, await self._run(sql.SETTLE, self._now(), *columns)) if rows else []
+        if not rows:
+            return []
+        text = sql.SETTLE_AGAIN if again else sql.SETTLE
+        return _missing(leases, await self._run(text, self._now(), *columns, again=sql.SETTLE_AGAIN))
 
     async def cancel(self, ids: Sequence[str]) -> list[Job]:
         return await self._change_named(sql.CANCEL, ids)

@@ -38,9 +38,9 @@ class PostgresqlRecords:
         """The first value of a statement; None lets the server's clock decide."""
         return None if self._told is None else self._told()
 
-    async def _run(self, text: str, *values: object, within: float = LONG) -> list[Any]:
+    async def _run(self, text: str, *values: object, within: float = LONG, again: str | None = None) -> list[Any]:
         try:
-            return await self._database.statement(text, values, within=within)
+            return await self._database.statement(text, values, within=within, again=again)
         except DatabaseError as error:
             raise QueueUnavailable from error
 
@@ -165,12 +165,12 @@ def _status_condition(status: JobStatus, values: list[object]) -> str:
 
 def with_payload(row: Any) -> Job:
     """Of `sql.SHOWN` and the payload after it."""
-    return replace(shown(row), payload=bytes_of(row[26]))
+    return shown(row, bytes_of(row[26]))
 
 
-def shown(row: Any) -> Job:
+def shown(row: Any, payload: bytes = b"") -> Job:
     """Of `sql.SHOWN`."""
-    job = job_of(row, _AS_IT_IS)
+    job = job_of(row, _AS_IT_IS, payload)
     if _NUL in job.name or _NUL in job.queue:
         return replace(job, name=job.name.replace(_NUL, "\0"), queue=job.queue.replace(_NUL, "\0"))
     return job

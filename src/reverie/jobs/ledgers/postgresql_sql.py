@@ -202,7 +202,7 @@ HELD: Final = "SELECT id, epoch FROM job WHERE status = 'running' AND worker = $
 
 # -- ended
 
-SETTLE: Final = f"""
+_SETTLED = f"""
 WITH {CLOCK},
 given AS (
     SELECT * FROM unnest($2::text[], $3::int[], $4::text[], $5::text[], $6::int[], $7::int[], $8::float8[], $9::text[],
@@ -228,6 +228,18 @@ answered AS (
     ON CONFLICT (job_id) DO UPDATE SET result = excluded.result
 )
 SELECT id, epoch FROM settled
+"""
+SETTLE: Final = _SETTLED
+# When the answer of an earlier attempt was lost: with what that one stored. Nobody but the holder of its lease ends a
+# run so; what it gave back before it began is in no attempt.
+SETTLE_AGAIN: Final = f"""
+{_SETTLED}
+UNION ALL
+SELECT g.id, g.epoch FROM given AS g JOIN job_attempt AS a ON a.job_id = g.id AND a.epoch = g.epoch
+WHERE a.outcome = g.outcome
+UNION ALL
+SELECT g.id, g.epoch FROM given AS g JOIN job ON job.id = g.id AND job.epoch = g.epoch
+WHERE g.outcome = 'released' AND job.status = 'waiting' AND job.started_at IS NULL
 """
 
 SWEEP: Final = f"""

@@ -18,12 +18,13 @@ COLUMNS: Final = (
 """Of table `job`, in the order that `job_of` reads."""
 
 
-def job_of(row: Row, now: float) -> Job:
-    """A job without payload from a row of `COLUMNS`; one that waits for a time to come shows as delayed."""
+def job_of(row: Row, now: float, payload: bytes = b"") -> Job:
+    """A job from a row of `COLUMNS`; one that waits for a time to come shows as delayed."""
     status = JobStatus(str(row[6]))
     due_at = number(row[23])
     return Job(
         id=str(row[0]),
+        payload=payload,
         kind=str(row[1]),
         script=str(row[2]),
         name=str(row[3]),

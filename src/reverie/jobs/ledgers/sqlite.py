@@ -276,7 +276,8 @@ class SqliteLedger(SqliteRecords):
 
     # -- out
 
-    async def settle_many(self, settlements: Sequence[Settlement]) -> list[Lease]:
+    async def settle_many(self, settlements: Sequence[Settlement], *, again: bool = False) -> list[Lease]:
+        # Nothing is between a commit and its answer here, so there is no *again* to be told apart.
         now = self._clock.now()
 
         async def work(connection: Connection) -> list[Lease]:

@@ -12,7 +12,7 @@ from reverie.clock import Clock
 from reverie.errors import BadRequest, NotFound, UnknownConnection
 from reverie.jobs.ledger import Count
 from reverie.jobs.queue import Queue
-from reverie.jobs.waits import Speed, estimate, measure
+from reverie.jobs.speed import UNKNOWN, Speed, measure
 from reverie.model import JSON, Context, JobStatus, Request, Response
 from reverie.services.system.batch import Failed, as_record, finish, mode_of, record_of, records_of, run_all
 from reverie.services.system.fields import moment
@@ -68,7 +68,7 @@ class QueueResource:
         """Every queue that has a job, is paused, or is the one that a connection uses by itself, by name."""
         now, ledger = self.clock.now(), self.queue.ledger
         counts = await ledger.counts()
-        speed = await measure(ledger, now)
+        speeds = await measure(ledger, now)
         workers = [one for one in await ledger.workers() if is_alive(one, self.queue, now)]
         paused = await self.paused()
         places = {*map(_place, counts), *paused, *self.standing(), *also}
@@ -83,7 +83,7 @@ class QueueResource:
                 "paused": place in paused,
                 "paused_at": moment(paused.get(place)),
                 **_depth(here, now),
-                **_speed(waiting, (place.connection, place.queue), speed),
+                **_speed(waiting, speeds.get((place.connection, place.queue), UNKNOWN)),
                 "workers": sum(serves(one, place.connection, place.queue) for one in workers),
             }
         return entries
@@ -159,16 +159,16 @@ def _depth(counts: Sequence[Count], now: float) -> dict[str, JSON]:
     }
 
 
-def _speed(waiting: int, place: tuple[str, str], speed: Speed) -> dict[str, JSON]:
+def _speed(waiting: int, speed: Speed) -> dict[str, JSON]:
     """Runs that ended their job, each second; mean seconds of waiting and running; what a new job may expect."""
-    rate = speed.rates.get(place)
+    lately = speed.present
     return {
-        "ended_per_second": round(speed.per_second(place), 3),
-        "failed_per_second": 0.0 if rate is None else round(rate.failed / speed.seconds, 3),
-        "mean_wait": None if rate is None else _rounded(rate.waited),
-        "mean_run": None if rate is None else _rounded(rate.ran),
-        "measured_over": speed.seconds,
-        "expected_wait": round(estimate(waiting, place, speed), 3),
+        "ended_per_second": round(lately.per_second, 3),
+        "failed_per_second": round(lately.failed_per_second, 3),
+        "mean_wait": _rounded(lately.waited),
+        "mean_run": _rounded(lately.ran),
+        "measured_over": round(lately.seconds, 3),
+        "expected_wait": round(speed.until_through(waiting), 3),
     }
 
 
