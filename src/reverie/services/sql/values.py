@@ -36,15 +36,16 @@ def to_database(column: Column, value: JSON) -> Value:
     """
     if value is None:
         return None
-    if isinstance(value, list | dict):
+    if isinstance(value, (list, dict)):
         return _structure(column, value)
-    if value == "" and column.allow_null and (column.type in INTEGERS or column.type in NUMBERS):
+    kind = column.type
+    if value == "" and column.allow_null and (kind in INTEGERS or kind in NUMBERS):
         return None
-    if column.type in INTEGERS:
+    if kind in INTEGERS:
         return _integer(column, value)
-    if column.type == "boolean":
+    if kind == "boolean":
         return is_true(value)
-    if column.type in NUMBERS:
+    if kind in NUMBERS:
         return _number(column, value)
     if column.type == "binary":
         return _binary(column, value)
@@ -64,10 +65,8 @@ def to_text(field: str, text: str) -> str:
 
 
 def _integer(column: Column, value: bool | int | float | str) -> int:
-    number: float | int
     try:
-        number = value if isinstance(value, int) else _parsed(value) if isinstance(value, str) else value
-        whole = int(number)
+        whole = int(_parsed(value) if isinstance(value, str) else value)
     except (ValueError, OverflowError) as error:
         raise BadRequest(f"Field '{column.name}' must be a valid integer.") from error
     if not -(1 << column.bits - 1) <= whole < 1 << column.bits - 1:
