@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,10 @@ from reverie.database import Connection, Database, DatabaseError, Value
 from reverie.errors import BadRequest, NotSupported, Unavailable
 from reverie.model import JSON, is_true
 from reverie.services.sql.catalogue import Catalogue, Column, Table
-from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
-from reverie.services.sql.dialect import ToClient, Writes
+from reverie.services.sql.definitions import Spelling, add_column, change_of, change_unique, create_table, quoted
+from reverie.services.sql.dialect import Step, ToClient, Writes
 from reverie.services.sql.dialects.sqlite.catalogue import read_catalogue
+from reverie.services.sql.dialects.sqlite.rebuilding import change_column
 from reverie.services.sql.routines import RoutineBook
 from reverie.sqlite import SqliteDatabase
 from reverie.store.records import ServiceRecord
@@ -106,8 +108,14 @@ class SqliteDialect:
 
     def change_column(
         self, table: str, column: Column, field: Mapping[str, JSON], changed: Collection[str]
-    ) -> list[str]:
-        raise NotSupported(f"Changing '{min(changed)}' of field '{column.real_name}' is not supported on SQLite yet.")
+    ) -> Sequence[Step]:
+        change = change_of(SPELLING, column, field, changed, inline=True)
+        if column.is_primary_key and change.type == "integer":
+            raise NotSupported(f"The key '{column.real_name}' would begin to count itself: its type cannot be changed.")
+        return [partial(change_column, table=table, column=column.real_name, change=change)]
+
+    def change_unique(self, table: Table, column: Column, *, unique: bool) -> list[str]:
+        return change_unique(table, column, unique=unique)
 
     def drop_column(self, table: Table, column: str) -> list[str]:
         return [f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(column)}"]
