@@ -19,6 +19,9 @@ LARGEST = 2**63 - 1
 SMALLEST = -(2**63)
 
 _DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?(?!\d)")
+_DIGIT: Final = re.compile(r"\d")
+_NAMED: Final = frozenset({"now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity", "allballs"})
+"""Moments that a database knows by a word."""
 _NO_DAY: Final = "0000-00-00"
 """MySQL's date that is none."""
 
@@ -101,6 +104,8 @@ def _moment(column: Column, value: bool | int | float | str) -> str:
     if isinstance(value, bool):
         raise BadRequest(f"Field '{column.name}' must be a text with a date or time.")
     text = _text(column, value)
+    if text and not _DIGIT.search(text) and text.strip().lower() not in _NAMED:
+        raise BadRequest(f"Field '{column.name}' must be a text with a date or time.")
     if (found := _DAY.match(text)) and not text.startswith(_NO_DAY):
         hour, minute, second = (int(part or 0) for part in found.group(4, 5, 6))
         try:
