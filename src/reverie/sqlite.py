@@ -24,7 +24,7 @@ from typing import Any, TypeVar, cast
 
 from reverie.database import Connection, DatabaseBusy, DatabaseError, Row, TooSlow, Value
 from reverie.row_stream import RowStreams
-from reverie.sqlite_errors import translated
+from reverie.sqlite_errors import TOO_LONG, translated
 
 T = TypeVar("T")
 
@@ -137,12 +137,16 @@ class SqliteDatabase:
     Args:
         read_only: opened so that nothing can be written; `write` then raises DatabaseError.
         synchronous: ``FULL``, or ``NORMAL``, which may lose the last transactions when the power fails.
+        within: seconds that a read may take where it says nothing itself; beyond them DatabaseBusy. None: for ever.
     """
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path, *, read_only: bool = False, synchronous: str = "FULL") -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, synchronous: str = "FULL", within: float | None = None
+    ) -> None:
         self.path = path
+        self._within = within
         self.read_only = read_only
         self._synchronous = "NORMAL" if synchronous.upper() == "NORMAL" else "FULL"
         self._quick_until = 0.0
@@ -186,12 +190,15 @@ class SqliteDatabase:
         if connection is None:
             connection = self._local.connection = SqliteConnection(self._open(writes=False))
             self._opened.append(connection.raw)
-        if within is None:
+        seconds = self._within if within is None else within
+        if seconds is None:
             return step(work(connection))
-        until = time.monotonic() + within
+        until = time.monotonic() + seconds
         connection.raw.set_progress_handler(lambda: 1 if time.monotonic() > until else 0, 2000)
         try:
             return step(work(connection))
+        except TooSlow as error:
+            raise (DatabaseBusy(str(error), cause=TOO_LONG) if within is None else error) from error
         finally:
             connection.raw.set_progress_handler(None, 0)
 
@@ -326,10 +333,7 @@ class SqliteDatabase:
             time.sleep(random.uniform(0.0002, 0.002))
 
     async def rebuild(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        """`write` for a unit that makes tables anew. What refers to them outlives them: no reference is followed.
-
-        It has a connection of its own, since that cannot be switched off inside a transaction.
-        """
+        """`write` for a unit that makes tables anew, on a connection that follows no reference to what is dropped."""
         return await asyncio.get_running_loop().run_in_executor(None, self._rebuild, work)
 
     def _rebuild(self, work: Callable[[Connection], Awaitable[T]]) -> T:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from reverie.database import DatabaseBusy, DatabaseError, Refusal, TooSlow
 
+TOO_LONG = "The database ended a statement that took too long."
 _REFUSALS = (
     (re.compile(r"UNIQUE constraint failed: (.*)"), "unique"),
     (re.compile(r"PRIMARY KEY constraint failed: ?(.*)"), "unique"),

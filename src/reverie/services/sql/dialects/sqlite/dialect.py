@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,10 @@ CONFIG_FIELDS: Final[tuple[Mapping[str, JSON], ...]] = (
     {
         "name": "database", "label": "Database", "type": "string", "required": True, "allow_null": False,
         "description": "Path of the SQLite file; a relative one begins in the data folder. Made when it is missing.",
+    },
+    {
+        "name": "statement_timeout", "label": "Statement Timeout", "type": "integer", "default": 30, "allow_null": True,
+        "description": "Seconds that the statements of one read may take.",
     },
     {
         "name": "max_records", "label": "Maximum Records", "type": "integer", "default": 1000, "allow_null": True,
@@ -61,6 +66,10 @@ SPELLING: Final = Spelling(
 )  # fmt: skip
 
 
+LONGEST: Final = 3600
+"""Seconds of a statement."""
+
+
 class SqliteDialect:
     """`Dialect` for SQLite files. Relative paths begin in *folder*."""
 
@@ -79,8 +88,9 @@ class SqliteDialect:
         path = record.config.get("database")
         if not isinstance(path, str) or not path.strip() or "\0" in path:
             raise BadRequest(f"Service '{record.name}' needs the setting 'database': the path of an SQLite file.")
+        read_only, within = is_true(record.config.get("read_only")), _timeout_of(record)
         try:
-            return SqliteDatabase(self._folder / path, read_only=is_true(record.config.get("read_only")))
+            return SqliteDatabase(self._folder / path, read_only=read_only, within=within)
         except DatabaseError as error:
             raise Unavailable(f"The SQLite file of service '{record.name}' cannot be opened.") from error
 
@@ -122,6 +132,13 @@ class SqliteDialect:
 
     def drop_table(self, table: str) -> list[str]:
         return [f"DROP TABLE {quoted(table)}"]
+
+
+def _timeout_of(record: ServiceRecord) -> int:
+    text = str(record.config.get("statement_timeout") or 30).strip()
+    if not re.fullmatch(r"\d{1,4}", text) or not 0 < int(text) <= LONGEST:
+        raise BadRequest(f"Service '{record.name}': statement_timeout must be 1 to {LONGEST} seconds.")
+    return int(text)
 
 
 # -- stored values → JSON
