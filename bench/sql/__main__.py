@@ -14,7 +14,7 @@ from bench.queue.contest import Raw, console, run
 from bench.sql.cells import CELLS, Plan
 from bench.sql.places import stage
 
-PACKAGES = ("pysqlite3", "asyncpg", "starlette", "uvicorn", "msgspec")
+PACKAGES = ("pysqlite3", "asyncpg", "asyncmy", "starlette", "uvicorn", "msgspec")
 
 
 def _cache() -> Path:

@@ -18,6 +18,8 @@ from typing import Any
 import asyncpg
 import jwt
 from tests.acceptance.server import Server, free_port, running, wait_for
+from tests.mysql_server import PASSWORD, USER, MysqlServer
+from tests.mysql_server import binaries as mysql_binaries
 from tests.postgres import PostgresServer, _apart, binaries
 
 from bench.queue.contest import Skip
@@ -89,6 +91,20 @@ def make_postgresql(url: str, big: int) -> None:
     _apart(fill)
 
 
+def make_mariadb(server: MysqlServer) -> str:
+    """A database with what reads and creates need; its address."""
+    name = server.new_database()
+    tables = SCHEMA.split("CREATE TABLE line", maxsplit=1)[0]
+    server.ask(tables.format(counted="INTEGER AUTO_INCREMENT PRIMARY KEY"), database=name)
+    server.ask(
+        "INSERT INTO item SELECT seq, CONCAT('Item ', seq - 1), CONCAT('SKU-', LPAD(seq - 1, 6, '0')), (seq - 1) % 90,"
+        " (seq - 1) / 8.0, CONCAT('2023-01-', LPAD((seq - 1) % 28 + 1, 2, '0')), NULL"
+        f" FROM seq_1_to_{ROWS}; ANALYZE TABLE item",
+        database=name,
+    )
+    return f"mysql://{USER}:{PASSWORD}@127.0.0.1:{server.port}/{name}"
+
+
 @dataclass
 class Stage:
     """What runs; a peer that cannot be had is missing, with the reason in `missing`.
@@ -96,6 +112,7 @@ class Stage:
     Attributes:
         sqlite: the file that ours and the bare handler read.
         postgresql: the address that ours, the bare handler and PostgREST read; None without a server.
+        mariadb: the same for MariaDB, where only reads and creates are measured.
         bases: addresses of the bare handlers and peers, by name.
         headers: what a peer wants to be sent, by name.
     """
@@ -103,6 +120,7 @@ class Stage:
     server: Server
     sqlite: Path
     postgresql: str | None = None
+    mariadb: str | None = None
     bases: dict[str, str] = field(default_factory=dict)
     headers: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -124,6 +142,12 @@ def stage(cache: Path, big: int) -> Iterator[Stage]:
             made.postgresql = stack.enter_context(_postgresql(folder, big))
             path = "/api/v2/benchpg/_table/item/1"
             made.bases["bare PostgreSQL"] = stack.enter_context(_bare("bench.bare_pg", made.postgresql, path))
+        if mysql_binaries() is None:
+            made.missing["MariaDB"] = "not installed"
+        else:
+            made.mariadb = stack.enter_context(_mariadb(made))
+            path = "/api/v2/benchmy/_table/item/1"
+            made.bases["bare MariaDB"] = stack.enter_context(_bare("bench.bare_my", made.mariadb, path))
         _services(made)
         for name, peer in (("PocketBase", _pocketbase), ("PostgREST", _postgrest)):
             try:
@@ -134,14 +158,18 @@ def stage(cache: Path, big: int) -> Iterator[Stage]:
 
 
 def _services(made: Stage) -> None:
-    """A service on PostgreSQL, and the key's role for both."""
+    """Services on PostgreSQL and MariaDB, and the key's role for all."""
     server = made.server
     config = {"max_records": LONG}
-    if made.postgresql:
-        record = {"name": "benchpg", "type": "pgsql", "is_active": True, "config": {**config, "url": made.postgresql}}
+    for name, kind, url in (("benchpg", "pgsql", made.postgresql), ("benchmy", "mysql", made.mariadb)):
+        if url is None:
+            continue
+        record = {"name": name, "type": kind, "is_active": True, "config": {**config, "url": url}}
         answer = server.as_admin("POST", "/api/v2/system/service", {"resource": [record]})
         assert answer.status == 201, answer.body
-    found = server.as_admin("GET", "/api/v2/system/service?filter=name in ('bench','benchpg')&fields=id,name").json
+    found = server.as_admin(
+        "GET", "/api/v2/system/service?filter=name in ('bench','benchpg','benchmy')&fields=id,name"
+    ).json
     access = [
         {"service_id": one["id"], "component": "_table/*", "verb_mask": 3, "requestor_mask": 3}
         for one in found["resource"]
@@ -163,6 +191,20 @@ def _postgresql(folder: Path, big: int) -> Iterator[str]:
         url = server.url(server.new_database(migrated=False))
         make_postgresql(url, big)
         yield url
+    finally:
+        server.stop()
+        shutil.rmtree(place, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _mariadb(made: Stage) -> Iterator[str]:
+    place = Path(tempfile.mkdtemp(prefix="bench-my-"))
+    place.chmod(0o755)
+    server = MysqlServer(place)
+    server.start()
+    try:
+        made.versions["MariaDB"] = str(server.ask("SELECT version()")[0][0])
+        yield make_mariadb(server)
     finally:
         server.stop()
         shutil.rmtree(place, ignore_errors=True)

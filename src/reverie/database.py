@@ -133,6 +133,15 @@ class Database(Protocol):
 
 
 @runtime_checkable
+class Rebuilds(Protocol):
+    """A `Database` that changes tables by making them anew."""
+
+    async def rebuild(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """As `Database.write`, but no reference is followed or checked meanwhile."""
+        ...
+
+
+@runtime_checkable
 class ReadsNow(Protocol):
     """A `Database` that answers short reads here and now, without an event loop's turn."""
 

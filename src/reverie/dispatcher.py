@@ -154,7 +154,7 @@ class Dispatcher:
     async def dispatch(self, request: Request, context: Context) -> Response:
         """From the service on; access was checked."""
         service = await self._services.find(request.service)
-        hooks = await self._hooks.find(service.moments(request))
+        hooks = None if self._hooks.are_none() else await self._hooks.find(service.moments(request))
         if not hooks:
             return await self._handle(service, request, context)
         return await self._through(service, hooks, request, context)

@@ -13,7 +13,6 @@ import contextlib
 import importlib
 import queue
 import random
-import re
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -23,8 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
 
-from reverie.database import Connection, DatabaseBusy, DatabaseError, Refusal, Row, TooSlow, Value
+from reverie.database import Connection, DatabaseBusy, DatabaseError, Row, TooSlow, Value
 from reverie.row_stream import RowStreams
+from reverie.sqlite_errors import TOO_LONG, translated
 
 T = TypeVar("T")
 
@@ -42,14 +42,6 @@ MOST_UNITS = 64
 """Units of work that share one commit."""
 
 _CAUGHT: tuple[type[Exception], ...] = (driver.Error, OverflowError, UnicodeEncodeError)
-_REFUSALS = (
-    (re.compile(r"UNIQUE constraint failed: (.*)"), "unique"),
-    (re.compile(r"PRIMARY KEY constraint failed: ?(.*)"), "unique"),
-    (re.compile(r"FOREIGN KEY constraint failed(.*)"), "foreign_key"),
-    (re.compile(r"NOT NULL constraint failed: (.*)"), "not_null"),
-    (re.compile(r"CHECK constraint failed: (.*)"), "check"),
-    (re.compile(r"(datatype mismatch.*)"), "type"),
-)
 
 
 def driver_module() -> ModuleType:
@@ -77,22 +69,6 @@ def step(work: Awaitable[T]) -> T:
     raise RuntimeError("a unit of work awaited something other than its connection")
 
 
-def _translate(error: Exception) -> DatabaseError:
-    if isinstance(error, OverflowError | UnicodeEncodeError):
-        # A value that SQLite cannot hold: an integer beyond 64 bits, or half a surrogate pair.
-        what = "an integer is too large" if isinstance(error, OverflowError) else "a text is not valid Unicode"
-        return Refusal("type", "", what, by_value=True)
-    text = str(error)
-    for pattern, kind in _REFUSALS:
-        if found := pattern.search(text):
-            return Refusal(cast("Any", kind), found[1].strip(), text)
-    if text == "interrupted":
-        return TooSlow(text)
-    if "database is locked" in text or "database is busy" in text:
-        return DatabaseBusy(text)
-    return DatabaseError(text)
-
-
 class SqliteConnection:
     """`Connection` over a driver's connection; its methods never wait."""
 
@@ -106,7 +82,7 @@ class SqliteConnection:
             cursor = self.raw.execute(sql, values)
             rows: list[Row] = cursor.fetchall()
         except _CAUGHT as error:
-            raise _translate(error) from error
+            raise translated(error) from error
         self._described = cursor.description or ()
         return rows
 
@@ -117,13 +93,13 @@ class SqliteConnection:
         try:
             return cast("int", self.raw.execute(sql, values).rowcount)
         except _CAUGHT as error:
-            raise _translate(error) from error
+            raise translated(error) from error
 
     async def execute_many(self, sql: str, values: Sequence[Sequence[Value]]) -> None:
         try:
             self.raw.executemany(sql, values)
         except _CAUGHT as error:
-            raise _translate(error) from error
+            raise translated(error) from error
 
     def columns(self) -> Sequence[str]:
         return [column[0] for column in self._described]
@@ -161,12 +137,16 @@ class SqliteDatabase:
     Args:
         read_only: opened so that nothing can be written; `write` then raises DatabaseError.
         synchronous: ``FULL``, or ``NORMAL``, which may lose the last transactions when the power fails.
+        within: seconds that a read may take where it says nothing itself; beyond them DatabaseBusy. None: for ever.
     """
 
     dialect = "sqlite"
 
-    def __init__(self, path: Path, *, read_only: bool = False, synchronous: str = "FULL") -> None:
+    def __init__(
+        self, path: Path, *, read_only: bool = False, synchronous: str = "FULL", within: float | None = None
+    ) -> None:
         self.path = path
+        self._within = within
         self.read_only = read_only
         self._synchronous = "NORMAL" if synchronous.upper() == "NORMAL" else "FULL"
         self._quick_until = 0.0
@@ -179,7 +159,7 @@ class SqliteDatabase:
         self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._streams = RowStreams(lambda: self._open(writes=False), _CAUGHT, _translate, path.name)
+        self._streams = RowStreams(lambda: self._open(writes=False), _CAUGHT, translated, path.name)
         self._closed = False
 
     # -- reading
@@ -210,12 +190,15 @@ class SqliteDatabase:
         if connection is None:
             connection = self._local.connection = SqliteConnection(self._open(writes=False))
             self._opened.append(connection.raw)
-        if within is None:
+        seconds = self._within if within is None else within
+        if seconds is None:
             return step(work(connection))
-        until = time.monotonic() + within
+        until = time.monotonic() + seconds
         connection.raw.set_progress_handler(lambda: 1 if time.monotonic() > until else 0, 2000)
         try:
             return step(work(connection))
+        except TooSlow as error:
+            raise (DatabaseBusy(str(error), cause=TOO_LONG) if within is None else error) from error
         finally:
             connection.raw.set_progress_handler(None, 0)
 
@@ -268,7 +251,7 @@ class SqliteDatabase:
                 stop = self._commit_together(connection, units)
             except Exception as error:  # noqa: BLE001, RUF100 - without this thread every write would wait for ever
                 stop = False
-                cause = error if isinstance(error, DatabaseError) else _translate(error)
+                cause = error if isinstance(error, DatabaseError) else translated(error)
                 for unit in units:
                     unit.error = unit.error or cause
                 if connection is not None and connection.raw.in_transaction:
@@ -319,7 +302,7 @@ class SqliteDatabase:
                 unit.result = step(self._in_savepoint(connection, unit.work))
                 connection.raw.execute("COMMIT")
             except Exception as error:  # noqa: BLE001, RUF100 - a unit's failure is its caller's, not the batch's
-                unit.error = error if not isinstance(error, driver.Error) else _translate(error)
+                unit.error = error if not isinstance(error, driver.Error) else translated(error)
                 if connection.raw.in_transaction:
                     connection.raw.execute("ROLLBACK")
 
@@ -345,9 +328,25 @@ class SqliteDatabase:
                 connection.raw.execute("BEGIN IMMEDIATE")
                 return
             except driver.OperationalError as error:
-                if time.monotonic() > give_up or not isinstance(_translate(error), DatabaseBusy):
-                    raise _translate(error) from error
+                if time.monotonic() > give_up or not isinstance(translated(error), DatabaseBusy):
+                    raise translated(error) from error
             time.sleep(random.uniform(0.0002, 0.002))
+
+    async def rebuild(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """`write` for a unit that makes tables anew, on a connection that follows no reference to what is dropped."""
+        return await asyncio.get_running_loop().run_in_executor(None, self._rebuild, work)
+
+    def _rebuild(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        if self.read_only:
+            raise DatabaseError("the database is open for reading only")
+        with contextlib.closing(self._open(writes=True)) as raw:
+            raw.execute("PRAGMA foreign_keys=OFF")
+            raw.execute("PRAGMA legacy_alter_table=ON")
+            connection = SqliteConnection(raw)
+            self._begin(connection)
+            result = step(work(connection))  # closing without a commit undoes what was done
+            raw.execute("COMMIT")
+            return result
 
     # -- opening and closing
 
@@ -370,7 +369,7 @@ class SqliteDatabase:
             else:
                 raw.execute("PRAGMA query_only=ON")
         except driver.Error as error:
-            raise _translate(error) from error
+            raise translated(error) from error
         return raw
 
     @staticmethod
@@ -382,7 +381,7 @@ class SqliteDatabase:
                 raw.execute("PRAGMA journal_mode=WAL")
                 return
             except driver.OperationalError as error:
-                if time.monotonic() > give_up or not isinstance(_translate(error), DatabaseBusy):
+                if time.monotonic() > give_up or not isinstance(translated(error), DatabaseBusy):
                     raise
             time.sleep(random.uniform(0.0005, 0.005))
 

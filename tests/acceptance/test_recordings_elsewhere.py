@@ -20,7 +20,10 @@ ON_POSTGRESQL = (
     "records-read", "records-write", "filters", "formats", "related", "batch", "schema", "routines", "openapi",
     "access", "gate",
 )  # fmt: skip
-PLANNED = ("records-read", "filters", "formats", "related", "batch", "access", "gate", "records-read", "filters")
+PLANNED = (
+    "records-read", "records-write", "filters", "formats", "related", "batch", "schema", "openapi", "access", "gate",
+    "records-read", "filters",
+)  # fmt: skip
 """Reads come twice: the second time their plans are there."""
 
 

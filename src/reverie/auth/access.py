@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Final, NamedTuple
 
 from reverie.model import JSON, Access, Requestor, Role, Verb
 
 _ARGUMENTS: Final = re.compile(r"^((?:_proc|_func)/[^(]*)\(.*\)", re.DOTALL)
+MOST_ROLES: Final = 1024
+"""Roles, by service, whose rows are kept sorted."""
 _ANY: Final = int(Verb.GET | Verb.POST | Verb.PUT | Verb.PATCH | Verb.DELETE)
 
 EXCEPTIONS: Final[Mapping[tuple[str, str], int]] = {
@@ -44,21 +45,6 @@ Filters = tuple[Sequence[Mapping[str, JSON]], str]
 """Conditions on records, and ``AND`` or ``OR`` between them."""
 
 
-class _Same:
-    """A role compared by identity: its rows never change, and comparing them all costs more than deciding."""
-
-    __slots__ = ("role",)
-
-    def __init__(self, role: Role) -> None:
-        self.role = role
-
-    def __hash__(self) -> int:
-        return id(self.role)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.role is self.role
-
-
 class _Rules(NamedTuple):
     """The rows of a role that concern one service and requestor, by level."""
 
@@ -69,10 +55,24 @@ class _Rules(NamedTuple):
     everything_root: list[Access]
 
 
-@lru_cache(maxsize=1024)
-def _rules(same: _Same, service: str, requestor: int) -> _Rules:
+_known: Final[dict[tuple[int, str, int], tuple[Role, _Rules]]] = {}
+"""By the identity of a role: its rows never change, and comparing them all costs more than deciding."""
+
+
+def _rules(role: Role, service: str, requestor: int) -> _Rules:
+    known = _known.get((id(role), service, requestor))
+    if known is not None and known[0] is role:
+        return known[1]
+    rules = _sorted(role, service, requestor)
+    if len(_known) >= MOST_ROLES:
+        _known.clear()
+    _known[id(role), service, requestor] = (role, rules)
+    return rules
+
+
+def _sorted(role: Role, service: str, requestor: int) -> _Rules:
     rules = _Rules({}, [], [], [], [])
-    for row in same.role.access:
+    for row in role.access:
         if not row.requestor_mask & requestor:
             continue
         component = row.component.strip("/").lower()
@@ -94,7 +94,7 @@ def _rules(same: _Same, service: str, requestor: int) -> _Rules:
 
 def _deciding(role: Role, service: str, component: str, requestor: int) -> Sequence[Access]:
     # Plain integers: the operators of flag types cost more than all the rest of this.
-    rules = _rules(_Same(role), service, int(requestor))
+    rules = _rules(role, service, int(requestor))
     component = component.strip("/").lower()
     if "(" in component:
         component = _ARGUMENTS.sub(r"\1", component)
@@ -122,7 +122,11 @@ def verbs(role: Role, service: str, component: str, requestor: int) -> int:
 
 def allows(role: Role, service: str, component: str, verb: int, requestor: int) -> bool:
     """Whether *role* may use *verb* on *component* of *service* (a name in lower case)."""
-    return bool(verbs(role, service, component, requestor) & int(verb))
+    wanted = int(verb)
+    for row in _deciding(role, service, component, requestor):  # noqa: SIM110 - on the path of every request
+        if row.verb_mask & wanted:
+            return True
+    return False
 
 
 def any_verb(role: Role | None, service: str, component: str, requestor: int) -> bool:
@@ -132,7 +136,7 @@ def any_verb(role: Role | None, service: str, component: str, requestor: int) ->
 
 def anything(role: Role, service: str, verb: int, requestor: int) -> bool:
     """Whether *role* has *verb* on anything at all in *service*."""
-    rules = _rules(_Same(role), service, int(requestor))
+    rules = _rules(role, service, int(requestor))
     rows: Iterable[Access] = (
         *(row for rows in rules.exact.values() for row in rows),
         *(row for _, row in rules.wildcards),

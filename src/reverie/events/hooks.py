@@ -76,6 +76,10 @@ class Hooks:
         self._active: frozenset[str] = frozenset()
         self._bare: set[tuple[str, ...]] = set()
 
+    def are_none(self) -> bool:
+        """Whether it is known that no script hangs on anything, and nobody watches."""
+        return self._memory.hangs_nothing()
+
     async def find(self, moments: Sequence[Moment]) -> list[Hook]:
         """The moments that have active scripts; most requests have none."""
         active = await self._memory.active_scripts()

@@ -85,11 +85,14 @@ class Pool:
             DatabaseBusy: none was there in time.
         """
         give_up = asyncio.get_running_loop().time() + within
-        try:
-            async with asyncio.timeout_at(give_up):
-                await self._places.acquire()
-        except TimeoutError:
-            raise DatabaseBusy("every connection to the database is in use") from None
+        if not self._places.locked():
+            await self._places.acquire()  # at once: a timer for it would cost more than all else here
+        else:
+            try:
+                async with asyncio.timeout_at(give_up):
+                    await self._places.acquire()
+            except TimeoutError:
+                raise DatabaseBusy("every connection to the database is in use") from None
         try:
             raw = await self._take(give_up, fresh=fresh)
             try:

@@ -168,6 +168,11 @@ class Memory:
             known.watches = await watches(self.store)
         return known.watches
 
+    def hangs_nothing(self) -> bool:
+        """Whether it is known that there are neither active event scripts nor watches; False also for not known yet."""
+        known = self._known
+        return known.active_scripts == {} and known.watches == {}
+
     async def extras(self, service_id: int) -> Sequence[ExtraRecord]:
         """What is kept beside the database of a service."""
         known = self._known.extras

@@ -25,6 +25,7 @@ from reverie.web.requests import (
     Scope,
     Send,
     UnknownVerb,
+    has_no_body,
     read_headers,
     read_request,
     receive_body,
@@ -115,7 +116,8 @@ class Door:
                 return 204, [(b"allow", ALLOWED.encode())], b"", service, verb
             if not self._platform.initialised:
                 raise Unavailable(NOT_INITIALISED)
-            content = await receive_body(scope["method"], headers, receive, self._max_body)
+            bare = has_no_body(scope["method"], headers)
+            content = b"" if bare else await receive_body(scope["method"], headers, receive, self._max_body)
             request = read_request(scope, headers, content)
             service, verb = request.service, request.method
             wish = Wish(headers, request.parameters, request.resource)

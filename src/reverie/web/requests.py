@@ -45,6 +45,11 @@ def read_headers(scope: Scope) -> dict[str, str]:
     return headers
 
 
+def has_no_body(method: str, headers: Mapping[str, str]) -> bool:
+    """Whether a request comes without a body for certain."""
+    return method == "GET" and "content-length" not in headers and "transfer-encoding" not in headers
+
+
 async def receive_body(method: str, headers: Mapping[str, str], receive: Receive, limit: int) -> bytes:
     """The whole body.
 
@@ -52,9 +57,9 @@ async def receive_body(method: str, headers: Mapping[str, str], receive: Receive
         TooLarge: more than *limit* bytes; the rest was not read.
         ClientGone: the connection ended first.
     """
-    length = headers.get("content-length")
-    if length is None and method == "GET" and "transfer-encoding" not in headers:
+    if has_no_body(method, headers):
         return b""
+    length = headers.get("content-length")
     if length is not None and length.isdecimal() and int(length) > limit:
         raise _too_large(limit)
     chunks: list[bytes] = []
@@ -135,8 +140,9 @@ def split_path(path: str) -> tuple[str, str, str]:
     """``/api/v2/DB/_table/todo`` → version ``2.0``, service ``db``, resource ``_table/todo``; the version may lack."""
     first, _, rest = path[5:].partition("/")
     version = "2.0"
-    found = _VERSION.fullmatch(first)
-    if found is not None:
+    if first == "v2":
+        first, _, rest = rest.partition("/")
+    elif (found := _VERSION.fullmatch(first)) is not None:
         version = found[1] if "." in found[1] else found[1] + ".0"
         first, _, rest = rest.partition("/")
     if ".." in rest or "//" in rest or rest.startswith("/"):

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import msgspec
 import structlog
@@ -42,8 +42,7 @@ _FALSE: Final = frozenset({"0", "false", "no", "off", "n", "f"})
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """What of a request decides the form of its answer."""
 
     headers: Mapping[str, str]

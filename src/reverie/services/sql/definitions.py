@@ -9,7 +9,7 @@ from typing import Final
 
 from reverie.errors import BadRequest, NotSupported
 from reverie.model import JSON, is_true
-from reverie.services.sql.catalogue import Column
+from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.values import to_text
 
 _RAW = re.compile(r"[a-z][a-z0-9_]{0,40}(?: [a-z]{1,20})?\s?\(\s?\d{1,6}\s?(?:,\s?\d{1,6}\s?)?\)", re.IGNORECASE)
@@ -94,28 +94,40 @@ class Change:
         type: as the database spells it; None leaves it.
         allow_null: None leaves it.
         default: a literal or an expression; None leaves it.
+        reference: what it refers to from now on, as a constraint; None leaves it.
     """
 
     type: str | None = None
     allow_null: bool | None = None
     default: str | None = None
+    reference: str | None = None
 
 
-CHANGEABLE: Final = frozenset({
-    "type", "db_type", "length", "precision", "scale", "fixed_length", "supports_multibyte", "allow_null", "default",
+_OF_TYPE: Final = frozenset({
+    "type", "db_type", "length", "precision", "scale", "fixed_length", "supports_multibyte",
 })  # fmt: skip
+_OF_REFERENCE: Final = frozenset({"is_foreign_key", "ref_table", "ref_field", "ref_on_update", "ref_on_delete"})
+CHANGEABLE: Final = _OF_TYPE | _OF_REFERENCE | {"allow_null", "default", "is_unique"}
 """Properties of a column that a change may be about."""
-_OF_TYPE: Final = CHANGEABLE - {"allow_null", "default"}
 
 
-def change_of(spelling: Spelling, column: Column, field: Mapping[str, JSON], changed: Collection[str]) -> Change:
+def change_of(
+    spelling: Spelling, column: Column, field: Mapping[str, JSON], changed: Collection[str], *, inline: bool = False
+) -> Change:
     """What has to become of *column* so that the properties in *changed* are as *field* gives them.
+
+    Args:
+        inline: a reference stands in the column's own definition.
 
     Raises:
         BadRequest: a property does not make sense; says which.
-        NotSupported: a key that counts itself, a reference or a computed column would get another type.
+        NotSupported: a key that counts itself, a reference or a computed column would get another type, or a reference
+            would be replaced.
     """
     name = column.real_name
+    refers = not _OF_REFERENCE.isdisjoint(changed)
+    if refers and column.ref_table:
+        raise NotSupported(f"Field '{name}' refers to '{column.ref_table}' already: drop the field to change that.")
     spelled: str | None = None
     if not _OF_TYPE.isdisjoint(changed):
         if column.auto_increment or column.generated or column.ref_table:
@@ -125,7 +137,25 @@ def change_of(spelling: Spelling, column: Column, field: Mapping[str, JSON], cha
         type=spelled,
         allow_null=is_true(field["allow_null"]) if "allow_null" in changed else None,
         default=literal(spelling, name, field["default"]) if "default" in changed else None,
+        reference=_references({**field, "name": name}, inline=inline) if refers else None,
     )
+
+
+def change_unique(table: Table, column: Column, *, unique: bool, named_on: bool = False) -> list[str]:
+    """Statements after which no two rows have the same value, or may again.
+
+    Args:
+        named_on: the database drops an index by the name of its table, too.
+
+    Raises:
+        NotSupported: a constraint of the table says that values are unique, and not an index that was made here.
+    """
+    name = f"undx_{table.name}_{column.real_name}"
+    if unique:
+        return _indexes(table.name, [{"name": column.real_name, "is_unique": True}])
+    if name not in table.uniques:
+        raise NotSupported(f"Field '{column.real_name}' is unique by a constraint of its table, which stays.")
+    return [f"DROP INDEX {quoted(name)}" + (f" ON {quoted(table.name)}" if named_on else "")]
 
 
 def _typed(column: Column, field: Mapping[str, JSON], changed: Collection[str]) -> tuple[dict[str, JSON], str]:

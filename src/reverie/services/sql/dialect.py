@@ -15,6 +15,8 @@ from reverie.services.sql.statements import Shape, Statements
 from reverie.store.records import ServiceRecord
 
 ToClient: TypeAlias = "Callable[[Value | JSON], JSON]"
+Step: TypeAlias = "str | Callable[[Connection], Awaitable[None]]"
+"""Of a change of the schema: a statement, or what is done with the table at hand, in a unit that may make it anew."""
 Writes: TypeAlias = "Callable[[Connection, Statements, Shape, Sequence[Value]], Awaitable[list[Row]]]"
 
 
@@ -73,8 +75,12 @@ class Dialect(Protocol):
 
     def change_column(
         self, table: str, column: Column, field: Mapping[str, JSON], changed: Collection[str]
-    ) -> list[str]:
-        """Statements after which the properties in *changed* are as *field* gives them; raises like `create_table`."""
+    ) -> Sequence[Step]:
+        """Steps after which the properties in *changed* are as *field* gives them; raises like `create_table`."""
+        ...
+
+    def change_unique(self, table: Table, column: Column, *, unique: bool) -> list[str]:
+        """Statements after which the values of a column are *unique*, or need not be. Raises NotSupported."""
         ...
 
     def drop_column(self, table: Table, column: str) -> list[str]:

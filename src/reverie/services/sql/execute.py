@@ -8,7 +8,18 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final, TypeVar, cast
 
-from reverie.database import Connection, Database, DatabaseError, FetchesEach, Refusal, Row, Streams, TooSlow, Value
+from reverie.database import (
+    Connection,
+    Database,
+    DatabaseError,
+    FetchesEach,
+    Rebuilds,
+    Refusal,
+    Row,
+    Streams,
+    TooSlow,
+    Value,
+)
 from reverie.errors import BadRequest, Forbidden, NotSupported
 from reverie.model import JSON
 from reverie.services.sql.batch import refused
@@ -159,6 +170,15 @@ class Executor:
         finally:
             if cost.note is not None:
                 cost.note("database", time.perf_counter() - began)
+
+    async def rebuild(self, work: Callable[[Connection], Awaitable[T]], table: str) -> T:
+        """As `write`, for what makes a table anew."""
+        if not isinstance(self.database, Rebuilds):
+            raise NotSupported("This database does not make tables anew.")
+        try:
+            return await self.database.rebuild(work)
+        except DatabaseError as error:
+            raise refused(error, table) from error
 
 
 def _too_slow(within: float) -> BadRequest:

@@ -146,7 +146,7 @@ def key_values(key: Sequence[Column], identifier: JSON) -> tuple[Value, ...]:
         return tuple(to_database(column, lower[column.name.lower()]) for column in key)
     if identifier is None or identifier == "" or isinstance(identifier, list):
         raise BadRequest("An id must be a single value or a map of the id fields.")
-    return tuple(to_database(column, identifier) for column in key)
+    return tuple([to_database(column, identifier) for column in key])
 
 
 def key_filter(key: Sequence[Column]) -> Filter:

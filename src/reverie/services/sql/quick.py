@@ -81,15 +81,15 @@ class QuickReads:
         name, _, identifier = path.partition("/")
         fields, order = parameters.get("fields"), parameters.get("order", "")
         found = self._plans.get((name, fields, None if identifier else order)) if _plain(fields, order) else None
-        if found is None or found.catalogue is not await self._reflector.catalogue():
+        if found is None or found.catalogue is not (self._reflector.recent() or await self._reflector.catalogue()):
             found = await self._prepare(name, fields, None if identifier else order)
-        role, requestor = context.caller.role, int(context.requestor)
+        role = context.caller.role
         if found is None or (
             role is not None
             and not self._is_free(role)
             and (
                 found.renamed
-                or record_filters(role, self._service, name, request.resource, int(Verb.GET), requestor)
+                or record_filters(role, self._service, name, request.resource, int(Verb.GET), int(context.requestor))
                 or self._limits.bind(role)
             )
         ):
@@ -159,10 +159,6 @@ class QuickReads:
             Unavailable: the database was not reached in time; a second wait would double it.
         """
         sql, arranged, quick = statement.sql, statement.values(values), True
-
-        async def work(connection: Connection) -> list[Row]:
-            return await connection.fetch(sql, arranged)
-
         if context.note is None and self._now is not None:
             try:
                 return self._now.fetch_now(sql, arranged)
@@ -172,6 +168,10 @@ class QuickReads:
                 quick = False
             except DatabaseError:
                 return None
+
+        async def work(connection: Connection) -> list[Row]:
+            return await connection.fetch(sql, arranged)
+
         began = time.perf_counter()
         try:
             return await self._executor.database.read(work, quick=quick)

@@ -40,16 +40,20 @@ class Reflector:
         Raises:
             Unavailable: the database cannot be reached; says why where that is known.
         """
-        known = self._catalogue
-        now = time.monotonic()
-        if known is not None and (now < self._next_look or (self._looking and self._remembered == self._forgets)):
-            # While somebody looks, what is known does for the others, unless it was forgotten since the last look.
+        if (known := self.recent()) is not None:
             return known
         self._looking += 1
         try:
-            return await self._look(now)
+            return await self._look(time.monotonic())
         finally:
             self._looking -= 1
+
+    def recent(self) -> Catalogue | None:
+        """What `catalogue` answers without a look; None where it would look."""
+        # While somebody looks, what is known does for the others, unless it was forgotten since the last look.
+        if time.monotonic() < self._next_look or (self._looking and self._remembered == self._forgets):
+            return self._catalogue
+        return None
 
     async def _look(self, now: float) -> Catalogue:
         known, reflected, forgets = self._catalogue, self._reflected, self._forgets

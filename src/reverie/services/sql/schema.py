@@ -12,6 +12,7 @@ from reverie.services.sql.batch import entry
 from reverie.services.sql.catalogue import Column, Table
 from reverie.services.sql.definitions import CHANGEABLE
 from reverie.services.sql.describe import describe_column, describe_table, head
+from reverie.services.sql.dialect import Step
 from reverie.services.sql.execute import Executor
 from reverie.services.sql.extras import Extras
 from reverie.services.sql.options import names
@@ -124,7 +125,7 @@ class Schema:
         kept = properties.of_table(catalogue, table.name, body, table)
         kept += properties.of_fields(table.name, fields, table, self._executor.dialect.name)
         kept += properties.of_relations(catalogue, table, _relations(body), self._service_id)
-        statements = []
+        statements: list[Step] = []
         for field in fields:
             column = table.real_column(str(field.get("name", "")))
             if properties.is_virtual(field) or (column is not None and column.virtual):
@@ -132,7 +133,7 @@ class Schema:
             if column is None:
                 statements += self._executor.dialect.add_column(table.name, properties.without(field))
             elif changed := _changed(column, field):
-                statements += self._executor.dialect.change_column(table.name, column, field, changed)
+                statements += self._changes(table, column, field, changed)
         gone: list[str] = []
         if drops and fields:
             mentioned = {str(field.get("name", "")).lower() for field in fields}
@@ -141,6 +142,14 @@ class Schema:
         await self._keep(kept)
         await self._forget(table, gone)
         return table.name
+
+    def _changes(self, table: Table, column: Column, field: Mapping[str, JSON], changed: set[str]) -> list[Step]:
+        dialect, unique = self._executor.dialect, "is_unique" in changed
+        others = changed - {"is_unique"}
+        steps: list[Step] = [*dialect.change_column(table.name, column, field, others)] if others else []
+        if unique:
+            steps += dialect.change_unique(table, column, unique=is_true(field["is_unique"]))
+        return steps
 
     async def add_fields(self, name: str, records: Sequence[JSON]) -> list[str]:
         """Add fields to a table; their names. Raises as `change`."""
@@ -202,13 +211,14 @@ class Schema:
             await self._extras.drop(table.name.lower(), "field", [column.lower() for column in columns])
         self._reflector.forget()
 
-    async def _run(self, statements: Sequence[str], table: str) -> None:
+    async def _run(self, steps: Sequence[Step], table: str) -> None:
         async def work(connection: Connection) -> None:
-            for statement in statements:
-                await connection.execute(statement)
+            for one in steps:
+                await (connection.execute(one) if isinstance(one, str) else one(connection))
 
-        if statements:
-            await self._executor.write(work, table)
+        if steps:
+            whole = all(isinstance(one, str) for one in steps)
+            await (self._executor.write if whole else self._executor.rebuild)(work, table)
         self._reflector.forget()
 
 

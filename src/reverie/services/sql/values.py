@@ -19,6 +19,9 @@ LARGEST = 2**63 - 1
 SMALLEST = -(2**63)
 
 _DAY: Final = re.compile(r"(\d{4})-(\d\d)-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?(?!\d)")
+_DIGIT: Final = re.compile(r"\d")
+_NAMED: Final = frozenset({"now", "today", "tomorrow", "yesterday", "epoch", "infinity", "-infinity", "allballs"})
+"""Moments that a database knows by a word."""
 _NO_DAY: Final = "0000-00-00"
 """MySQL's date that is none."""
 
@@ -36,15 +39,16 @@ def to_database(column: Column, value: JSON) -> Value:
     """
     if value is None:
         return None
-    if isinstance(value, list | dict):
+    if isinstance(value, (list, dict)):
         return _structure(column, value)
-    if value == "" and column.allow_null and (column.type in INTEGERS or column.type in NUMBERS):
+    kind = column.type
+    if value == "" and column.allow_null and (kind in INTEGERS or kind in NUMBERS):
         return None
-    if column.type in INTEGERS:
+    if kind in INTEGERS:
         return _integer(column, value)
-    if column.type == "boolean":
+    if kind == "boolean":
         return is_true(value)
-    if column.type in NUMBERS:
+    if kind in NUMBERS:
         return _number(column, value)
     if column.type == "binary":
         return _binary(column, value)
@@ -64,10 +68,8 @@ def to_text(field: str, text: str) -> str:
 
 
 def _integer(column: Column, value: bool | int | float | str) -> int:
-    number: float | int
     try:
-        number = value if isinstance(value, int) else _parsed(value) if isinstance(value, str) else value
-        whole = int(number)
+        whole = int(_parsed(value) if isinstance(value, str) else value)
     except (ValueError, OverflowError) as error:
         raise BadRequest(f"Field '{column.name}' must be a valid integer.") from error
     if not -(1 << column.bits - 1) <= whole < 1 << column.bits - 1:
@@ -102,6 +104,8 @@ def _moment(column: Column, value: bool | int | float | str) -> str:
     if isinstance(value, bool):
         raise BadRequest(f"Field '{column.name}' must be a text with a date or time.")
     text = _text(column, value)
+    if text and not _DIGIT.search(text) and text.strip().lower() not in _NAMED:
+        raise BadRequest(f"Field '{column.name}' must be a text with a date or time.")
     if (found := _DAY.match(text)) and not text.startswith(_NO_DAY):
         hour, minute, second = (int(part or 0) for part in found.group(4, 5, 6))
         try:

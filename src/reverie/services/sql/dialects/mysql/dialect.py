@@ -14,7 +14,15 @@ from reverie.errors import NotSupported
 from reverie.model import JSON, is_true
 from reverie.mysql.database import MysqlDatabase
 from reverie.services.sql.catalogue import Catalogue, Column, Table
-from reverie.services.sql.definitions import Spelling, add_column, change_of, create_table, literal, quoted
+from reverie.services.sql.definitions import (
+    Spelling,
+    add_column,
+    change_of,
+    change_unique,
+    create_table,
+    literal,
+    quoted,
+)
 from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.mysql.catalogue import read_catalogue, read_version
 from reverie.services.sql.dialects.mysql.routines import MysqlRoutines
@@ -89,8 +97,11 @@ class MysqlDialect:
     ) -> list[str]:
         change, name = change_of(SPELLING, column, field, changed), quoted(column.real_name)
         where = f"ALTER TABLE {quoted(table)}"
+        added = [f"{where} ADD {change.reference}"] if change.reference else []
         if change.type is None and change.allow_null is None:
-            return _sent([f"{where} ALTER COLUMN {name} SET DEFAULT {change.default}"])
+            if change.default is not None:
+                added.insert(0, f"{where} ALTER COLUMN {name} SET DEFAULT {change.default}")
+            return _sent(added)
         if column.auto_increment or column.generated:
             raise NotSupported(f"Field '{column.real_name}' counts itself or is computed: it cannot be changed.")
         # A column is defined anew: what is not said again is gone.
@@ -98,7 +109,10 @@ class MysqlDialect:
         default = change.default or _default_of(column)
         words = [change.type or column.db_type, "NULL" if allow_null else "NOT NULL"]
         words += [f"DEFAULT {default}"] if default else []
-        return _sent([f"{where} MODIFY COLUMN {name} {' '.join(words)}"])
+        return _sent([f"{where} MODIFY COLUMN {name} {' '.join(words)}", *added])
+
+    def change_unique(self, table: Table, column: Column, *, unique: bool) -> list[str]:
+        return _sent(change_unique(table, column, unique=unique, named_on=True))
 
     def drop_column(self, table: Table, column: str) -> list[str]:
         own = [key.name for key in table.foreign_keys if key.columns == (column,)]

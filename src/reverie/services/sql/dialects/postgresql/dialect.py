@@ -13,7 +13,7 @@ from reverie.database import Connection, Database, Value
 from reverie.model import JSON
 from reverie.postgresql.database import PostgresqlDatabase
 from reverie.services.sql.catalogue import INTEGERS, NUMBERS, Catalogue, Column, Table
-from reverie.services.sql.definitions import Spelling, add_column, change_of, create_table, quoted
+from reverie.services.sql.definitions import Spelling, add_column, change_of, change_unique, create_table, quoted
 from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.postgresql.catalogue import read_catalogue, read_version
 from reverie.services.sql.dialects.postgresql.routines import PostgresqlRoutines
@@ -108,7 +108,12 @@ class PostgresqlDialect:
             parts.append(f"ALTER COLUMN {name} {'DROP' if change.allow_null else 'SET'} NOT NULL")
         if change.default is not None:
             parts.append(f"ALTER COLUMN {name} SET DEFAULT {change.default}")
+        if change.reference is not None:
+            parts.append(f"ADD {change.reference}")
         return [f"ALTER TABLE {quoted(table)} {', '.join(parts)}"]
+
+    def change_unique(self, table: Table, column: Column, *, unique: bool) -> list[str]:
+        return change_unique(table, column, unique=unique)
 
     def drop_column(self, table: Table, column: str) -> list[str]:
         return [f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(column)}"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +16,10 @@ from reverie.database import Connection, Database, DatabaseError, Value
 from reverie.errors import BadRequest, NotSupported, Unavailable
 from reverie.model import JSON, is_true
 from reverie.services.sql.catalogue import Catalogue, Column, Table
-from reverie.services.sql.definitions import Spelling, add_column, create_table, quoted
-from reverie.services.sql.dialect import ToClient, Writes
+from reverie.services.sql.definitions import Spelling, add_column, change_of, change_unique, create_table, quoted
+from reverie.services.sql.dialect import Step, ToClient, Writes
 from reverie.services.sql.dialects.sqlite.catalogue import read_catalogue
+from reverie.services.sql.dialects.sqlite.rebuilding import change_column
 from reverie.services.sql.routines import RoutineBook
 from reverie.sqlite import SqliteDatabase
 from reverie.store.records import ServiceRecord
@@ -25,6 +28,10 @@ CONFIG_FIELDS: Final[tuple[Mapping[str, JSON], ...]] = (
     {
         "name": "database", "label": "Database", "type": "string", "required": True, "allow_null": False,
         "description": "Path of the SQLite file; a relative one begins in the data folder. Made when it is missing.",
+    },
+    {
+        "name": "statement_timeout", "label": "Statement Timeout", "type": "integer", "default": 30, "allow_null": True,
+        "description": "Seconds that the statements of one read may take.",
     },
     {
         "name": "max_records", "label": "Maximum Records", "type": "integer", "default": 1000, "allow_null": True,
@@ -59,6 +66,10 @@ SPELLING: Final = Spelling(
 )  # fmt: skip
 
 
+LONGEST: Final = 3600
+"""Seconds of a statement."""
+
+
 class SqliteDialect:
     """`Dialect` for SQLite files. Relative paths begin in *folder*."""
 
@@ -77,8 +88,9 @@ class SqliteDialect:
         path = record.config.get("database")
         if not isinstance(path, str) or not path.strip() or "\0" in path:
             raise BadRequest(f"Service '{record.name}' needs the setting 'database': the path of an SQLite file.")
+        read_only, within = is_true(record.config.get("read_only")), _timeout_of(record)
         try:
-            return SqliteDatabase(self._folder / path, read_only=is_true(record.config.get("read_only")))
+            return SqliteDatabase(self._folder / path, read_only=read_only, within=within)
         except DatabaseError as error:
             raise Unavailable(f"The SQLite file of service '{record.name}' cannot be opened.") from error
 
@@ -106,14 +118,27 @@ class SqliteDialect:
 
     def change_column(
         self, table: str, column: Column, field: Mapping[str, JSON], changed: Collection[str]
-    ) -> list[str]:
-        raise NotSupported(f"Changing '{min(changed)}' of field '{column.real_name}' is not supported on SQLite yet.")
+    ) -> Sequence[Step]:
+        change = change_of(SPELLING, column, field, changed, inline=True)
+        if column.is_primary_key and change.type == "integer":
+            raise NotSupported(f"The key '{column.real_name}' would begin to count itself: its type cannot be changed.")
+        return [partial(change_column, table=table, column=column.real_name, change=change)]
+
+    def change_unique(self, table: Table, column: Column, *, unique: bool) -> list[str]:
+        return change_unique(table, column, unique=unique)
 
     def drop_column(self, table: Table, column: str) -> list[str]:
         return [f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(column)}"]
 
     def drop_table(self, table: str) -> list[str]:
         return [f"DROP TABLE {quoted(table)}"]
+
+
+def _timeout_of(record: ServiceRecord) -> int:
+    text = str(record.config.get("statement_timeout") or 30).strip()
+    if not re.fullmatch(r"\d{1,4}", text) or not 0 < int(text) <= LONGEST:
+        raise BadRequest(f"Service '{record.name}': statement_timeout must be 1 to {LONGEST} seconds.")
+    return int(text)
 
 
 # -- stored values → JSON
