@@ -171,7 +171,7 @@ class Memory:
     def hangs_nothing(self) -> bool:
         """Whether it is known that there are neither active event scripts nor watches; False also for not known yet."""
         known = self._known
-        return known.active_scripts == {} and known.watches == {}
+        return known.active_scripts == frozenset() and known.watches == {}
 
     async def extras(self, service_id: int) -> Sequence[ExtraRecord]:
         """What is kept beside the database of a service."""
