@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from reverie.jobs.queue import Queue
-from reverie.jobs.signals import Signals
+from reverie.jobs.signals import LOOK_AT_LEAST, Signals
 from reverie.jobs.work import Stop, WorkerOptions
 from reverie.model import JobStatus
 from reverie.worker import Worker
@@ -185,13 +185,13 @@ async def test_an_order_is_heard_where_the_database_shows_no_change(
             clock.move(0.3)
             await queue.announce_to_all()
         else:
-            # It looks when it tends, but only every 5 s where nothing seems to change.
+            # It looks when it tends, but only so often where nothing seems to change.
             for _ in range(3):
-                clock.move(1.25)
+                clock.move(LOOK_AT_LEAST / 4)
                 await asyncio.sleep(0.01)
             assert not task.done()
             for _ in range(2):
-                clock.move(1.25)
+                clock.move(LOOK_AT_LEAST / 4)
                 await asyncio.sleep(0.01)
 
         assert await asyncio.wait_for(task, 2) is Stop.RESTART
