@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.contest import Cell, Contestant, Figures, Skip, told
 from bench.queue import floors, live, peers
-from bench.queue.contest import Cell, Contestant, Figures, Skip, told
 from bench.queue.servers import Running
 
 

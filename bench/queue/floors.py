@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench.queue.contest import Contestant, Figures, Skip, told
+from bench.contest import Contestant, Figures, Skip, told
 from bench.queue.pairs import Servers, opened, prepare
 from reverie.cli.measure import push
 from reverie.config import Settings

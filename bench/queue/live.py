@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from tests.acceptance.server import Server, running, wait_for
 
-from bench.queue.contest import Contestant, Figures, Skip, percentile
+from bench.contest import Contestant, Figures, Skip, percentile
 from bench.queue.pairs import Servers, environment
 from bench.queue.servers import Running
 from bench.script_cells import Kept

@@ -18,7 +18,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
-from bench.queue.contest import Figures, percentile, spread
+from bench.contest import Figures, percentile, spread
 from bench.queue.pairs import Servers, opened, prepare
 from reverie.cli.loop import run_fast
 from reverie.cli.measure import QUEUE, make, push

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.queue.contest import Contestant, Figures, Skip, told
+from bench.contest import Contestant, Figures, Skip, told
 from bench.queue.servers import Running
 
 HERE = Path(__file__).parent.parent / "peers"

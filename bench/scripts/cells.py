@@ -13,9 +13,9 @@ from pathlib import Path
 import psutil
 from tests.acceptance.server import Server
 
+from bench.contest import Cell, Contestant, Figures, Skip, percentile
 from bench.load import Measured, drive
 from bench.queue import floors
-from bench.queue.contest import Cell, Contestant, Figures, Skip, percentile
 from bench.script_cells import LIST, POST_PROCESS, Kept
 from bench.scripts.forks import forks_per_second
 from reverie.app.drivers import script_engines

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 
-from bench.queue.contest import Skip
+from bench.contest import Skip
 from reverie.scripting.engines import php
 from reverie.scripting.program import RUNNERS
 

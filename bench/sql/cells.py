@@ -16,8 +16,8 @@ import asyncpg
 import psutil
 from tests.postgres import _apart
 
+from bench.contest import Cell, Contestant, Figures, spread
 from bench.load import drive
-from bench.queue.contest import Cell, Contestant, Figures, spread
 from bench.sql.places import LONG, PARENTS, ROWS, Stage
 from reverie.sqlite import driver
 

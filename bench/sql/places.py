@@ -22,7 +22,7 @@ from tests.mysql_server import PASSWORD, USER, MysqlServer
 from tests.mysql_server import binaries as mysql_binaries
 from tests.postgres import PostgresServer, _apart, binaries
 
-from bench.queue.contest import Skip
+from bench.contest import Skip
 from bench.queue.floors import which
 from reverie.sqlite import driver
 
