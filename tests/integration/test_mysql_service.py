@@ -177,10 +177,10 @@ async def test_rows_without_a_key_and_with_keys_that_the_database_makes(db: Db) 
 
 async def test_what_the_server_warns_of_is_not_logged(db: Db, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.DEBUG):
-        await db.ids("_table/kinds", filter="dt > 'no date'")
+        await db.ids("_table/kinds", filter="dt > '99 bottles'")
         await db.get("_table/kinds", filter="d = 0", fields="AVG(d)", group="e")
 
-    assert "no date" not in caplog.text
+    assert "99 bottles" not in caplog.text
 
 
 async def test_only_one_statement_is_taken_at_a_time(db: Db) -> None:

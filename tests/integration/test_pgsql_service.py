@@ -6,12 +6,15 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reverie.database import Connection
 from reverie.errors import Unavailable
 from reverie.model import JSON
+from reverie.postgresql import pool
+from reverie.postgresql.pool import connect as open_connection
 from tests.contract.sql_stage import Db, Opener, items, resources
 
 pytestmark = pytest.mark.anyio
@@ -155,3 +158,23 @@ async def test_a_database_that_cannot_be_reached_says_why(open_db: Opener, confi
     assert isinstance(refused, Unavailable)
     assert cause in refused.message
     assert refused.headers["Retry-After"]
+
+
+async def test_the_cause_is_told_also_when_the_time_ends_in_the_middle_of_another_attempt(
+    open_db: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = 0
+
+    async def connect(*given: Any) -> object:
+        nonlocal attempts
+        attempts += 1
+        return await (open_connection(*given) if attempts == 1 else asyncio.sleep(60))
+
+    monkeypatch.setattr(pool, "connect", connect)
+    db = open_db(database="nowhere")
+
+    refused = await db.refused("GET", "_table")
+
+    assert attempts > 1
+    assert isinstance(refused, Unavailable)
+    assert "no database of that name" in refused.message

@@ -146,14 +146,17 @@ class Pool:
             if raw.connected:
                 return raw
         loop = asyncio.get_running_loop()
+        known: Exception | None = None
         while True:
             try:
                 async with asyncio.timeout_at(give_up):
                     return await connect(self.address, self._settings)
             except BROKEN as error:
                 pause = random.uniform(0.05, 0.2)
+                # An attempt that is cut off by the end of the time says less than one that was answered.
+                known = known if known is not None and isinstance(error, TimeoutError) else error
                 if not is_lost(error) or is_final(error) or loop.time() + pause >= give_up:
-                    raise translate(error) from error
+                    raise translate(known) from known
             await asyncio.sleep(pause)
 
     def _put_back(self, raw: Any) -> None:

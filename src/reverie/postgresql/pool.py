@@ -114,16 +114,19 @@ class Pool:
             if not raw.is_closed():
                 return raw
         loop = asyncio.get_running_loop()
+        known: Exception | None = None
         while True:
             try:
                 async with asyncio.timeout_at(give_up):
                     return await connect(self.address, self._settings, self._prepare)
             except CAUGHT as error:
                 pause = random.uniform(0.05, 0.2)
+                # An attempt that is cut off by the end of the time says less than one that was answered.
+                known = known if known is not None and isinstance(error, TimeoutError) else error
                 if shows_pooler(error) and not self.address.pooled:
                     self.believe_in_pooler(error)
                 elif not is_lost(error) or loop.time() + pause >= give_up:
-                    raise translate(error) from error
+                    raise translate(known) from known
             await asyncio.sleep(pause)
 
     async def apart(self) -> Any:
