@@ -366,6 +366,7 @@ class SqliteDatabase:
             raw.execute("PRAGMA cache_size=-16384")
             if writes:
                 raw.execute("PRAGMA busy_timeout=0")
+                raw.execute("PRAGMA journal_size_limit=67108864")  # else a log stays as long as a long reader made it
             else:
                 raw.execute("PRAGMA query_only=ON")
         except driver.Error as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from reverie.database import Connection, DatabaseError, Refusal
-from reverie.sqlite import SqliteDatabase, engine_is_safe
+from reverie.sqlite import SqliteDatabase, driver_module, engine_is_safe
 
 pytestmark = pytest.mark.anyio
 COUNT_FOR_LONG = (
@@ -183,3 +183,26 @@ async def test_a_failure_that_nobody_foresaw_ends_its_writes_and_not_all_to_come
     await asyncio.wait_for(database.write(add), 10)
 
     assert await database.read(names) == ["a"]
+
+
+async def test_a_log_that_a_long_reader_made_grow_is_cut_when_the_reader_is_gone(database: SqliteDatabase) -> None:
+    log = database.path.with_name(f"{database.path.name}-wal")
+
+    async def grow(connection: Connection) -> None:
+        await connection.execute("INSERT INTO item (name) VALUES (hex(randomblob(6000000)))")
+
+    async def little(connection: Connection) -> None:
+        await connection.execute("UPDATE item SET name = 'short' WHERE id = 1")
+
+    reader = driver_module().connect(str(database.path), isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT count(*) FROM item").fetchall()
+    for _ in range(6):
+        await database.write(grow)
+    assert log.stat().st_size > 72_000_000
+    reader.close()
+
+    for _ in range(3):
+        await database.write(little)
+
+    assert log.stat().st_size <= 67_108_864
