@@ -197,7 +197,7 @@ class RedisBroker:
                     await session.close()
         except TROUBLE as error:
             message = (
-                f"{self._address} cannot be used: {cause_of(error)}. No job is lost and jobs are accepted and run all "
+                f"{self._address} cannot be used: {cause_of(error).rstrip(".")}. No job is lost and jobs are accepted and run all "
                 "the same; until it is back, workers find them by looking at the store, which can take seconds on "
                 "other hosts."
             )
