@@ -196,8 +196,9 @@ class RedisBroker:
                 finally:
                     await session.close()
         except TROUBLE as error:
+            cause = cause_of(error).rstrip(".")
             message = (
-                f"{self._address} cannot be used: {cause_of(error).rstrip(".")}. No job is lost and jobs are accepted and run all "
+                f"{self._address} cannot be used: {cause}. No job is lost and jobs are accepted and run all "
                 "the same; until it is back, workers find them by looking at the store, which can take seconds on "
                 "other hosts."
             )
