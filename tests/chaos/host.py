@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reverie.clock import SystemClock
+from reverie.jobs.queue import Retention
 from reverie.jobs.work import Done, Performed, Report, Step, Turn, WorkerOptions
 from reverie.observe import set_up
 from reverie.worker import Worker
@@ -47,7 +48,8 @@ class Sleeper:
 async def main(given: dict[str, Any]) -> None:
     place = Place.from_text(given["place"])
     sleeper = Sleeper(EffectFile(Path(given["effects"]), given["offset"]))
-    options = WorkerOptions(**given["options"])
+    # Everything is kept: what retention deletes, the checker would take for lost.
+    options = WorkerOptions(**given["options"], retention=Retention(most_done=10**9))
     async with place.open() as queue:
         worker = Worker(queue, sleeper.perform, options, SystemClock(), on_report=sleeper.report)
         loop = asyncio.get_running_loop()
