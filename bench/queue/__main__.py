@@ -19,9 +19,7 @@ from bench.queue.servers import running
 @click.option("--rounds", type=click.IntRange(1, 100), help="Turns of each contestant.  [default: 1 to 5, by cell]")
 @click.option("--scale", type=click.FloatRange(0.001, 10), default=1.0, help="How much of everything; 1 is the whole.")
 @click.option("--quick", is_flag=True, help="A short look: --scale 0.1 --rounds 2.")
-@click.option(
-    "--cache", type=click.Path(path_type=Path), default=cache_option, help="Where peers and raw figures are kept."
-)
+@cache_option
 def main(only: str | None, pairs: str | None, rounds: int | None, scale: float, quick: bool, cache: Path) -> None:
     """Measure the queue from the bare store up to HTTP, beside its peers. The whole takes about an hour."""
     scale, rounds = (0.1, rounds or 2) if quick else (scale, rounds)

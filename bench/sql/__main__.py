@@ -22,9 +22,7 @@ PACKAGES = ("pysqlite3", "asyncpg", "asyncmy", "starlette", "uvicorn", "msgspec"
 @click.option("--seconds", type=click.IntRange(1, 60), default=6, show_default=True, help="Of each with wrk.")
 @click.option("--big", type=click.IntRange(10_000, 10_000_000), default=1_000_000, help="Rows of the large table.")
 @click.option("--quick", is_flag=True, help="A short look: --seconds 2 --rounds 2 --big 100000.")
-@click.option(
-    "--cache", type=click.Path(path_type=Path), default=cache_option, help="Where peers and raw figures are kept."
-)
+@cache_option
 def main(only: str | None, rounds: int | None, seconds: int, big: int, quick: bool, cache: Path) -> None:
     """Measure reads and writes beside bare handlers, PocketBase and PostgREST. The whole takes about half an hour."""
     if quick:
