@@ -169,7 +169,7 @@ async def timed_pushes(stage: Stage) -> list[float]:
 async def d18(stage: Stage) -> None:
     """Short: 20 s at 100 jobs a second; full: 15 minutes at 300.
 
-    SQLite cannot begin its log anew while somebody reads an old part of it, so the log grows by some 15 KB a job until
+    SQLite cannot begin its log anew while somebody reads an old part of it, so the log grows by 15 to 20 KB a job until
     the reader is gone. Then it must be cut; before, the doctor must warn.
     """
     seconds, rate = (900.0, 300.0) if stage.full else (20.0, 100.0)
