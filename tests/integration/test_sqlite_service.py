@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from reverie.errors import BadRequest, Unavailable
+from reverie.model import JSON
 from tests.contract.sql_stage import Opener, connect
 
 pytestmark = pytest.mark.anyio
@@ -37,6 +38,7 @@ async def test_a_read_that_takes_too_long_is_ended(open_db: Opener) -> None:
     assert await db.ids("_table/tag") == [1, 2, 3]
 
 
-async def test_a_time_that_is_none_is_refused(open_db: Opener) -> None:
+@pytest.mark.parametrize("seconds", ["soon", 0, -1, 3601])
+async def test_a_time_that_is_none_is_refused(open_db: Opener, seconds: JSON) -> None:
     with pytest.raises(BadRequest, match="statement_timeout must be 1 to 3600 seconds"):
-        open_db(statement_timeout="soon")
+        open_db(statement_timeout=seconds)

@@ -8,7 +8,8 @@ import pytest
 
 from reverie.errors import BadRequest
 from reverie.model import JSON
-from reverie.services.sql.dialects.mysql.settings import address_of, session_of, timeout_of
+from reverie.services.sql.dialects.mysql.settings import address_of, session_of
+from reverie.services.sql.timeouts import timeout_of
 from reverie.store.records import ServiceRecord
 
 PLACE: dict[str, JSON] = {"host": "db.example.com", "database": "shop", "username": "api", "password": "a/b@c:1"}

@@ -6,7 +6,8 @@ import pytest
 
 from reverie.errors import BadRequest
 from reverie.model import JSON
-from reverie.services.sql.dialects.postgresql.settings import address_of, server_settings, timeout_of
+from reverie.services.sql.dialects.postgresql.settings import address_of, server_settings
+from reverie.services.sql.timeouts import timeout_of
 from reverie.store.records import ServiceRecord
 
 PLACE: dict[str, JSON] = {"host": "db.example.com", "database": "shop", "username": "api", "password": "a/b@c:1"}

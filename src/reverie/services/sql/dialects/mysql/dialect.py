@@ -26,9 +26,10 @@ from reverie.services.sql.definitions import (
 from reverie.services.sql.dialect import ToClient, Writes
 from reverie.services.sql.dialects.mysql.catalogue import read_catalogue, read_version
 from reverie.services.sql.dialects.mysql.routines import MysqlRoutines
-from reverie.services.sql.dialects.mysql.settings import CONFIG_FIELDS, address_of, session_of, timeout_of
+from reverie.services.sql.dialects.mysql.settings import CONFIG_FIELDS, address_of, session_of
 from reverie.services.sql.dialects.mysql.writing import write
 from reverie.services.sql.routines import RoutineBook
+from reverie.services.sql.timeouts import timeout_of
 from reverie.store.records import ServiceRecord
 
 SPELLING: Final = Spelling(

@@ -9,6 +9,7 @@ from typing import Final
 from reverie.errors import BadRequest
 from reverie.model import JSON, is_true
 from reverie.mysql.address import Address
+from reverie.services.sql.timeouts import timeout_of
 from reverie.store.records import ServiceRecord
 
 CONFIG_FIELDS: Final[tuple[Mapping[str, JSON], ...]] = (
@@ -50,7 +51,6 @@ CONFIG_FIELDS: Final[tuple[Mapping[str, JSON], ...]] = (
     },
 )  # fmt: skip
 
-_LONGEST: Final = 3600
 _ZONE: Final = re.compile(r"[A-Za-z0-9_+:/-]{1,64}")
 
 # Identifiers stand in double quotes, as our definitions write them. A value that does not fit is an error, not a guess,
@@ -76,17 +76,6 @@ def address_of(record: ServiceRecord) -> Address:
     except ValueError as error:
         raise BadRequest(f"The settings of service '{record.name}' do not fit: {error}.") from None
     return found
-
-
-def timeout_of(record: ServiceRecord) -> int:
-    """Seconds for one statement. Raises BadRequest."""
-    value = record.config.get("statement_timeout")
-    if value is None or value == "":
-        return 30
-    text = str(value).strip()
-    if not re.fullmatch(r"\d{1,4}", text) or not 0 < int(text) <= _LONGEST:
-        raise BadRequest(f"Service '{record.name}': statement_timeout must be 1 to {_LONGEST} seconds.")
-    return int(text)
 
 
 def session_of(record: ServiceRecord, address: Address) -> Callable[[str], Sequence[str]]:

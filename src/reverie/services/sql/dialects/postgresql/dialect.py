@@ -21,9 +21,9 @@ from reverie.services.sql.dialects.postgresql.settings import (
     CONFIG_FIELDS,
     address_of,
     server_settings,
-    timeout_of,
 )
 from reverie.services.sql.routines import RoutineBook
+from reverie.services.sql.timeouts import timeout_of
 from reverie.store.records import ServiceRecord
 
 SPELLING: Final = Spelling(

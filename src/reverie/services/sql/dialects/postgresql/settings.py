@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit
 from reverie.errors import BadRequest
 from reverie.model import JSON, is_true
 from reverie.postgresql.address import POOLER, Address
+from reverie.services.sql.timeouts import timeout_of
 from reverie.store.records import ServiceRecord
 
 CONFIG_FIELDS: Final[tuple[Mapping[str, JSON], ...]] = (
@@ -53,7 +54,6 @@ CONFIG_FIELDS: Final[tuple[Mapping[str, JSON], ...]] = (
 
 # Others, such as those that name files of keys, would be read with the rights of this server.
 _OPTIONS: Final = frozenset({"sslmode", "application_name", "timezone", POOLER})
-_LONGEST: Final = 3600
 
 
 def address_of(record: ServiceRecord) -> Address:
@@ -77,17 +77,6 @@ def address_of(record: ServiceRecord) -> Address:
 
 def schema_of(config: Mapping[str, JSON]) -> str:
     return _text(config, "schema") or "public"
-
-
-def timeout_of(record: ServiceRecord) -> int:
-    """Seconds for one statement. Raises BadRequest."""
-    value = record.config.get("statement_timeout")
-    if value is None or value == "":
-        return 30
-    text = str(value).strip()
-    if not re.fullmatch(r"\d{1,4}", text) or not 0 < int(text) <= _LONGEST:
-        raise BadRequest(f"Service '{record.name}': statement_timeout must be 1 to {_LONGEST} seconds.")
-    return int(text)
 
 
 def server_settings(record: ServiceRecord) -> dict[str, str]:

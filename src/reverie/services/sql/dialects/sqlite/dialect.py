@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from reverie.services.sql.dialect import Step, ToClient, Writes
 from reverie.services.sql.dialects.sqlite.catalogue import read_catalogue
 from reverie.services.sql.dialects.sqlite.rebuilding import change_column
 from reverie.services.sql.routines import RoutineBook
+from reverie.services.sql.timeouts import timeout_of
 from reverie.sqlite import SqliteDatabase
 from reverie.store.records import ServiceRecord
 
@@ -66,10 +66,6 @@ SPELLING: Final = Spelling(
 )  # fmt: skip
 
 
-LONGEST: Final = 3600
-"""Seconds of a statement."""
-
-
 class SqliteDialect:
     """`Dialect` for SQLite files. Relative paths begin in *folder*."""
 
@@ -88,7 +84,7 @@ class SqliteDialect:
         path = record.config.get("database")
         if not isinstance(path, str) or not path.strip() or "\0" in path:
             raise BadRequest(f"Service '{record.name}' needs the setting 'database': the path of an SQLite file.")
-        read_only, within = is_true(record.config.get("read_only")), _timeout_of(record)
+        read_only, within = is_true(record.config.get("read_only")), timeout_of(record)
         try:
             return SqliteDatabase(self._folder / path, read_only=read_only, within=within)
         except DatabaseError as error:
@@ -132,13 +128,6 @@ class SqliteDialect:
 
     def drop_table(self, table: str) -> list[str]:
         return [f"DROP TABLE {quoted(table)}"]
-
-
-def _timeout_of(record: ServiceRecord) -> int:
-    text = str(record.config.get("statement_timeout") or 30).strip()
-    if not re.fullmatch(r"\d{1,4}", text) or not 0 < int(text) <= LONGEST:
-        raise BadRequest(f"Service '{record.name}': statement_timeout must be 1 to {LONGEST} seconds.")
-    return int(text)
 
 
 # -- stored values → JSON
