@@ -218,14 +218,16 @@ class Worker:
         room = self._room()
         if room < 1:
             return 0
-        options, asked = self._options, real_time()
+        options, asked, began = self._options, real_time(), self._clock.monotonic()
         jobs = await self._queue.claim(
             worker=self.name,
             limit=room,
             lease=options.lease,
             connection=options.connection,
             queues=options.queues,
+            thorough=options.stop_when_empty or options.stop_when_empty_for > 0,
         )
+        self._pace.note_claim(self._clock.monotonic() - began)
         self._tally.empty = not jobs
         self._tally.taken += len(jobs)
         for job in jobs:

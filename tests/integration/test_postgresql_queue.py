@@ -203,6 +203,63 @@ async def test_a_held_snapshot_changes_neither_order_nor_number(
         assert [job.name for job in await queue.claim(worker="a", limit=20)] == ["n199"]
 
 
+async def test_while_looks_are_slow_few_jobs_are_taken_and_ended_without_walking_past_what_is_dead(
+    server: PostgresServer, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is read of the indexes, with 2,000 dead entries and more in each, is what the server has counted."""
+    monkeypatch.setattr(postgresql_watermark, "SLOW", 0.0)
+    monkeypatch.setattr(postgresql_watermark, "REST", 1e6)
+    monkeypatch.setattr(postgresql_watermark, "LONGEST_REST", 60.0)
+    holding = await asyncpg.connect(server.url(name))
+    try:
+        await holding.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await holding.fetch("SELECT 1 FROM job")
+        async with opened(server.url(name), tmp_path) as queue:
+            await queue.ledger.create_many([queue.make(draft(f"n{number}")) for number in range(2000)])
+            while jobs := await queue.claim(worker="a", limit=100):
+                await queue.ledger.settle_many([finished(job) for job in jobs])
+            await asyncio.sleep(postgresql_watermark.MARGIN)
+            await _analyze(server.url(name))
+            before = await _entries_read(queue, server.url(name))
+
+            for number in range(20):
+                await push(queue, draft(f"late {number}"))
+                [job] = await queue.claim(worker="a", limit=8)
+                assert job.name == f"late {number}"
+                await queue.ledger.start_many([lease_of(job)])
+                await queue.ledger.settle_many([finished(job)])
+                assert await queue.claim(worker="a", limit=8) == []
+                assert 0 < (await queue.ledger.next_due() or 0) <= 60
+            await push(queue, draft("elsewhere", queue="elsewhere"))
+
+            read = await _entries_read(queue, server.url(name)) - before
+            assert read < 10_000, "walking past what is dead would be more than 80,000"
+            assert await queue.claim(worker="a", limit=8) == []
+            assert [job.name for job in await queue.claim(worker="a", limit=8, thorough=True)] == ["elsewhere"]
+    finally:
+        await holding.close()
+
+
+async def _analyze(url: str) -> None:
+    connection = await asyncpg.connect(url)
+    await connection.execute("ANALYZE job")
+    await connection.close()
+
+
+async def _entries_read(queue: Queue, url: str) -> int:
+    """Of the indexes of jobs so far. The server's processes tell what they did with their next statement, 1 s later."""
+    await asyncio.sleep(1.1)
+    await queue.ledger.workers()
+    connection = await asyncpg.connect(url)
+    try:
+        found: int = await connection.fetchval(
+            "SELECT sum(idx_tup_read)::int FROM pg_stat_user_indexes WHERE relname = 'job'"
+        )
+        return found
+    finally:
+        await connection.close()
+
+
 async def test_an_old_snapshot_and_what_else_is_wrong_is_found(
     server: PostgresServer, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -186,6 +186,7 @@ class Ledger(Protocol):
         connection: str | None = None,
         queues: Sequence[str] | None = None,
         first: str = "default",
+        thorough: bool = False,
     ) -> list[Job]:
         """Take up to *limit* due jobs; an empty list at once when there is none.
 
@@ -197,6 +198,8 @@ class Ledger(Protocol):
             connection: None for every connection that has a job.
             queues: strict order: the second is looked at when the first has nothing. None for every queue that has a
                 job: the one called *first* before all others, then the queue whose head has waited longest.
+            thorough: an empty list must mean that nothing is due. Else a ledger whose looks have become slow may for a
+                few seconds miss what lies where nothing was found lately.
         """
         ...
 

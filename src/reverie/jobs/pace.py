@@ -11,19 +11,28 @@ _WEIGHT: Final = 0.2
 
 
 class Pace:
-    """Learns how long runs take. Short ones are claimed in batches, since a claim costs a commit; long ones are not."""
+    """Learns how long runs and claims take. Short runs are claimed in batches, since a claim costs a commit; long ones not.
+
+    What is held lasts for one claim more, so that a slow store does not leave the places empty.
+    """
 
     def __init__(self, places: int) -> None:
         self._places = places
         self._seconds: float | None = None
+        self._claim = 0.0
 
     def note(self, seconds: float) -> None:
         """A run took so long."""
         known = self._seconds
         self._seconds = seconds if known is None else known + _WEIGHT * (seconds - known)
 
+    def note_claim(self, seconds: float) -> None:
+        """A claim took so long."""
+        self._claim += _WEIGHT * (seconds - self._claim)
+
     def ahead(self) -> int:
         """Jobs to hold beside those that run; none until a run has ended."""
         if self._seconds is None:
             return 0
-        return min(MOST_AHEAD, int(AHEAD_FOR * self._places / max(self._seconds, 1e-6)))
+        lasting = AHEAD_FOR + self._claim
+        return min(MOST_AHEAD, int(lasting * self._places / max(self._seconds, 1e-6)))

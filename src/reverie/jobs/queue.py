@@ -231,12 +231,19 @@ class Queue:
         lease: float = 30.0,
         connection: str | None = None,
         queues: Sequence[str] | None = None,
+        thorough: bool = False,
     ) -> list[Job]:
         """`Ledger.claim` with the connection's own queue as the first one."""
         first = self.connections.first_queue(connection)
         began = self._clock.monotonic()
         jobs = await self.ledger.claim(
-            worker=worker, limit=limit, lease=lease, connection=connection, queues=queues, first=first
+            worker=worker,
+            limit=limit,
+            lease=lease,
+            connection=connection,
+            queues=queues,
+            first=first,
+            thorough=thorough,
         )
         if jobs:
             log.debug("job.claimed", worker=worker, jobs=len(jobs))

@@ -85,3 +85,28 @@ def test_marks_move_on_with_what_is_claimed_and_end_with_the_lane(time: Time) ->
 
     mark.note_claim(jobs(3, first=300.0), 10)
     assert mark.lanes(10) is None
+
+
+def test_looks_that_are_slow_again_and_again_rest_although_they_found_few(time: Time) -> None:
+    mark = Watermark()
+    mark.note_look(jobs(3), 10, 0.05)
+    mark.note_look([], 10, 0.05)
+
+    assert mark.lanes(10) == (["database"], ["default"], [0], [102 - MARGIN])
+    mark.note_claim([], 10)
+    assert mark.lanes(10) is not None
+    assert mark.seconds_left() == pytest.approx(1.0)
+    time.now += 1.0
+    assert mark.lanes(10) is None
+
+
+def test_a_quick_look_ends_it_and_forgets_the_lanes(time: Time) -> None:
+    mark = Watermark()
+    mark.note_look(jobs(3), 10, 0.05)
+    mark.note_look(jobs(3), 10, 0.05)
+
+    mark.note_look([], 10, SLOW / 2)
+    mark.note_look([], 10, 0.05)
+    mark.note_look([], 10, 0.05)
+
+    assert mark.lanes(10) is None

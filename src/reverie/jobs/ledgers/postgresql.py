@@ -61,7 +61,7 @@ class PostgresqlLedger(PostgresqlRecords):
 
     def __init__(self, database: PostgresqlDatabase, clock: Clock, *, now: Callable[[], float] | None = None) -> None:
         super().__init__(database, clock, now=now)
-        self._marks: dict[tuple[str, str | None, tuple[str, ...] | None], Watermark] = {}
+        self._marks: dict[tuple[str | None, tuple[str, ...] | None], Watermark] = {}
 
     # -- in
 
@@ -101,21 +101,25 @@ class PostgresqlLedger(PostgresqlRecords):
         connection: str | None = None,
         queues: Sequence[str] | None = None,
         first: str = "default",
+        thorough: bool = False,
     ) -> list[Job]:
         if limit < 1:
             return []
         named = None if queues is None else list(dict.fromkeys(queues))
         values = (self._now(), worker, lease, limit, connection, named, first)
-        mark = self._marks.setdefault((worker, connection, None if named is None else tuple(named)), Watermark())
+        mark = self._mark(connection, named)
         if (known := mark.lanes(limit)) is not None:
             jobs = _claimed(await self._run(_MARKED[named is not None], *values, *known))
             mark.note_claim(jobs, limit)
-            if jobs:
+            if jobs or not (thorough or mark.lanes(limit) is None):
                 return jobs
         began = time.monotonic()
         jobs = _claimed(await self._run(_CLAIMS[connection is not None, named is not None], *values))
         mark.note_look(jobs, limit, time.monotonic() - began)
         return jobs
+
+    def _mark(self, connection: str | None, named: list[str] | None) -> Watermark:
+        return self._marks.setdefault((connection, None if named is None else tuple(named)), Watermark())
 
     async def start_many(self, leases: Sequence[Lease]) -> list[Lease]:
         ids, epochs = _parted(leases)
@@ -174,9 +178,13 @@ class PostgresqlLedger(PostgresqlRecords):
         return Swept(**found)
 
     async def next_due(self, connection: str | None = None, queues: Sequence[str] | None = None) -> float | None:
-        text = _NEXT_DUES[connection is not None, queues is not None]
-        named = None if queues is None else list(queues)
-        rows = await self._run(text, self._now(), None, None, None, connection, named)
+        named = None if queues is None else list(dict.fromkeys(queues))
+        mark = self._mark(connection, named)
+        if (known := mark.lanes()) is not None:
+            rows = await self._run(sql.NEXT_DUE_MARKED, self._now(), mark.seconds_left(), *known)
+        else:
+            text = _NEXT_DUES[connection is not None, named is not None]
+            rows = await self._run(text, self._now(), None, None, None, connection, named)
         return number(rows[0][0]) if rows else None
 
 

@@ -118,7 +118,7 @@ _ALL_LINKS = """
 _MARKED = """
 lane AS (
     SELECT known.connection, known.queue, known.priority, head.due_at
-    FROM unnest($8::text[], $9::text[], $10::int[], $11::float8[]) AS known(connection, queue, priority, since)
+    FROM unnest({values}) AS known(connection, queue, priority, since)
     CROSS JOIN LATERAL (
         SELECT due_at FROM job
         WHERE status = 'waiting' AND connection = known.connection AND queue = known.queue
@@ -145,7 +145,8 @@ def claim(*, one_connection: bool, named: bool, marked: bool = False) -> str:
     Values: the time, worker, seconds of the lease, how many, connection, queues, and the queue that comes first; with
     *marked*, the lanes of `postgresql_watermark`. Rows are `SHOWN`, the payload, and the place in the order.
     """
-    found = _MARKED if marked else lanes(one_connection=one_connection, named=named)
+    known = "$8::text[], $9::text[], $10::int[], $11::float8[]"
+    found = _MARKED.format(values=known) if marked else lanes(one_connection=one_connection, named=named)
     order = "array_position($6::text[], lane.queue::text)" if named else "lane.queue <> $7::text, lane.oldest"
     return f"""
 WITH RECURSIVE {CLOCK}, unused AS (SELECT $5::text, $6::text[], $7::text),
@@ -184,17 +185,27 @@ SELECT greatest(moment - {AT}, 0) FROM (VALUES
 """
 
 
+# Of the lanes of `postgresql_watermark` alone, and no later than $2 seconds from now, when everything is looked at.
+NEXT_DUE_MARKED: Final = f"""
+WITH {CLOCK}, {_MARKED.format(values="$3::text[], $4::text[], $5::int[], $6::float8[]")}
+SELECT greatest(least(min(due_at) - {AT}, $2::float8), 0) FROM lane WHERE {_OPEN}
+"""
+
+# So that jobs are found by their ids. With plain equality the planner takes the index of running jobs whenever it was
+# told that few run, and walks past all that is dead in it.
+_RUNS: Final = "job.status || '' = 'running'"
+
 START: Final = f"""
 WITH {CLOCK}
 UPDATE job SET started_at = {AT} FROM unnest($2::text[], $3::int[]) AS g(id, epoch)
-WHERE job.id = g.id AND job.epoch = g.epoch AND job.status = 'running'
+WHERE job.id = g.id AND job.epoch = g.epoch AND {_RUNS}
 RETURNING job.id, job.epoch
 """
 
 EXTEND: Final = f"""
 WITH {CLOCK}, seen AS (UPDATE worker SET seen_at = {AT} WHERE name = $4)
 UPDATE job SET leased_until = {AT} + $5::float8 FROM unnest($2::text[], $3::int[]) AS g(id, epoch)
-WHERE job.id = g.id AND job.epoch = g.epoch AND job.status = 'running' AND job.worker = $4
+WHERE job.id = g.id AND job.epoch = g.epoch AND {_RUNS} AND job.worker = $4
 RETURNING job.id, job.epoch
 """
 
@@ -214,7 +225,7 @@ settled AS (
                    due_at = coalesce({AT} + g.pause, due_at), error = coalesce(g.error, job.error),
                    started_at = coalesce(job.started_at, {AT} - g.ran),
                    finished_at = CASE WHEN g.status = 'waiting' THEN NULL ELSE {AT} END
-    FROM given AS g WHERE job.id = g.id AND job.epoch = g.epoch AND job.status = 'running'
+    FROM given AS g WHERE job.id = g.id AND job.epoch = g.epoch AND {_RUNS}
     RETURNING job.id, job.epoch, job.attempts + 1 - g.tried AS number, job.worker, job.started_at, g.outcome,
               g.error, g.output, g.result
 ),

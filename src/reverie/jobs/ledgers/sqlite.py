@@ -186,6 +186,7 @@ class SqliteLedger(SqliteRecords):
         connection: str | None = None,
         queues: Sequence[str] | None = None,
         first: str = "default",
+        thorough: bool = False,
     ) -> list[Job]:
         now = self._clock.now()
         lanes = await self._lanes(connection, queues, first)
