@@ -11,9 +11,10 @@ _WEIGHT: Final = 0.2
 
 
 class Pace:
-    """Learns how long runs and claims take. Short runs are claimed in batches, since a claim costs a commit; long ones not.
+    """Learns how long runs and claims take.
 
-    What is held lasts for one claim more, so that a slow store does not leave the places empty.
+    Short runs are claimed in batches, since a claim costs a commit; long ones are not. What is held lasts for one claim
+    more, so that a slow store does not leave the places empty.
     """
 
     def __init__(self, places: int) -> None:
