@@ -127,6 +127,7 @@ lane AS (
     ) AS head
 )
 """
+_KNOWN = "$8::text[], $9::text[], $10::int[], $11::float8[]"
 _OPEN = "NOT EXISTS (SELECT FROM queue_pause AS p WHERE p.connection = lane.connection AND p.queue = lane.queue)"
 
 
@@ -145,8 +146,7 @@ def claim(*, one_connection: bool, named: bool, marked: bool = False) -> str:
     Values: the time, worker, seconds of the lease, how many, connection, queues, and the queue that comes first; with
     *marked*, the lanes of `postgresql_watermark`. Rows are `SHOWN`, the payload, and the place in the order.
     """
-    known = "$8::text[], $9::text[], $10::int[], $11::float8[]"
-    found = _MARKED.format(values=known) if marked else lanes(one_connection=one_connection, named=named)
+    found = _MARKED.format(values=_KNOWN) if marked else lanes(one_connection=one_connection, named=named)
     order = "array_position($6::text[], lane.queue::text)" if named else "lane.queue <> $7::text, lane.oldest"
     return f"""
 WITH RECURSIVE {CLOCK}, unused AS (SELECT $5::text, $6::text[], $7::text),
@@ -183,7 +183,6 @@ SELECT greatest(moment - {AT}, 0) FROM (VALUES
     ((SELECT min(due_at) FROM lane WHERE {_OPEN})), ((SELECT min(leased_until) FROM job WHERE status = 'running'))
 ) AS moments(moment) WHERE moment IS NOT NULL ORDER BY moment LIMIT 1
 """
-
 
 # Of the lanes of `postgresql_watermark` alone, and no later than $2 seconds from now, when everything is looked at.
 NEXT_DUE_MARKED: Final = f"""
