@@ -184,6 +184,7 @@ SELECT greatest(moment - {AT}, 0) FROM (VALUES
 ) AS moments(moment) WHERE moment IS NOT NULL ORDER BY moment LIMIT 1
 """
 
+
 # Of the lanes of `postgresql_watermark` alone, and no later than $2 seconds from now, when everything is looked at.
 NEXT_DUE_MARKED: Final = f"""
 WITH {CLOCK}, {_MARKED.format(values="$3::text[], $4::text[], $5::int[], $6::float8[]")}
