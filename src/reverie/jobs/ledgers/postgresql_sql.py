@@ -191,8 +191,7 @@ WITH {CLOCK}, {_MARKED.format(values="$3::text[], $4::text[], $5::int[], $6::flo
 SELECT greatest(least(min(due_at) - {AT}, $2::float8), 0) FROM lane WHERE {_OPEN}
 """
 
-# So that jobs are found by their ids. With plain equality the planner takes the index of running jobs whenever it was
-# told that few run, and walks past all that is dead in it.
+# Hidden from the planner, who else finds jobs by the index of running jobs, and walks past all that is dead in it.
 _RUNS: Final = "job.status || '' = 'running'"
 
 START: Final = f"""
