@@ -29,8 +29,8 @@ SWEEP: Final = 1.0
 DEFAULTS: Final = {"sleep": 1.0, "concurrency": 2, "max_crashes": 1000, "timeout": 600.0}
 """Options of a host's worker."""
 _ORPHANS: Final = """
-SELECT (SELECT count(*) FROM job_payload WHERE job_id NOT IN (SELECT id FROM job))
-     + (SELECT count(*) FROM job_attempt WHERE job_id NOT IN (SELECT id FROM job))
+SELECT (SELECT count(*) FROM job_payload AS part WHERE NOT EXISTS (SELECT 1 FROM job WHERE id = part.job_id))
+     + (SELECT count(*) FROM job_attempt AS part WHERE NOT EXISTS (SELECT 1 FROM job WHERE id = part.job_id))
 """
 
 
