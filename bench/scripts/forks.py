@@ -17,7 +17,7 @@ _PYTHON3 = f"""
 import json, os, sys, time
 names = {{}}
 exec(open({str(RUNNERS / "prepare.py")!r}).read(), names)
-names["prepare"]()
+names["prepare"](False)
 import gc
 gc.collect()
 gc.freeze()

@@ -340,6 +340,9 @@ FIND_FILES: Final = process_scene(
     "import os, tempfile\nreturn sorted(os.listdir('.') + os.listdir(tempfile.gettempdir()))",
     php="$found = array_merge(scandir('.'), scandir(getenv('TMPDIR'))); sort($found); return $found;",
 )
+DRAW: Final = scene(
+    "return Math.random();", "import random\nreturn random.random()", php="return mt_rand() + lcg_value();"
+)
 LEAVE_TIMER: Final = scene(
     "Promise.resolve().then(function () { return new Promise(function () {}); }); return 1;",
     "import threading\nt = threading.Timer(0.2, lambda: platform.api.get('late'))\nt.daemon = True\nt.start()\n"

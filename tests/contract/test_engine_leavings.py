@@ -42,6 +42,12 @@ async def test_a_stack_without_end_is_an_error(engine: Engine) -> None:
     await still_works(engine)
 
 
+async def test_no_two_runs_draw_the_same_random_numbers(engine: Engine) -> None:
+    drawn = [(await play(engine, scenes.DRAW)).returned for _ in range(6)]
+
+    assert len(set(map(str, drawn))) == 6
+
+
 @WITH_PROCESS
 async def test_a_script_that_sleeps_is_stopped_at_its_deadline(engine: Engine) -> None:
     began = time.monotonic()

@@ -106,6 +106,7 @@ def launch(
         "limits": limits,
         "filters": [first] if program.forks else [first, last],
         "last_filter": last,
+        "sockets": sockets or not first,
     }
     return subprocess.Popen(  # noqa: S603 - our own launcher, with our own arguments
         [sys.executable, "-I", "-S", str(RUNNERS / "launch.py"), json.dumps(spec)],

@@ -10,7 +10,7 @@ SPEC: ``parent`` process id; ``user`` to become, or null; ``folder`` to live in;
 ``arguments``; ``runner`` path of the Python runner; ``reads`` more paths that it may read; ``folders`` those that the
 user could not reach by name, with the descriptors to hand on; ``environment``; ``limits`` by name, such as
 ``{"nofile": 256}``; ``filters`` of system calls in hexadecimal; ``last_filter``, which the Python runner puts on itself
-around a run.
+around a run; ``sockets``, whether scripts may open their own.
 """
 
 import contextlib
@@ -57,7 +57,7 @@ def main(spec):
         lower(getattr(resource, "RLIMIT_" + name.upper()), value)
     program = open_program(spec["program"])
     runner = None if program is not None else load(spec["runner"])
-    library = [] if runner is None else runner["prepare"]()
+    library = [] if runner is None else runner["prepare"](spec["sockets"])
     rules = landlock([*spec["reads"], *library, *([spec["program"]] if program is not None else [])], spec["folder"])
     os.umask(0o077)
     os.chdir(spec["folder"])
@@ -132,7 +132,7 @@ def hand_on(path, number):
 def load(path):
     """The names of the runner, and of the files beside it that are parts of it."""
     names = {"__name__": "reverie_runner"}
-    for part in ("prepare.py", "check.py", os.path.basename(path)):
+    for part in ("prepare.py", "check.py", "known.py", os.path.basename(path)):
         with open(os.path.join(os.path.dirname(path), part), encoding="utf-8") as file:
             exec(compile(file.read(), path, "exec"), names)
     return names

@@ -6,20 +6,20 @@ import importlib
 import os
 import sys
 
+# Each library of C costs every fork some 10 us, since its pieces of memory are copied one by one; so only the common.
 # fmt: off
 PRELOADED = (
     "abc", "base64", "bisect", "calendar", "collections", "contextlib", "copy", "csv", "dataclasses", "datetime",
-    "decimal", "difflib", "email.message", "enum", "fractions", "functools", "hashlib", "heapq", "hmac", "html",
-    "http.client", "io", "itertools", "logging", "math", "operator", "pathlib", "pprint", "random", "re", "secrets",
-    "shlex", "ssl", "statistics", "string", "subprocess", "tempfile", "textwrap", "time", "traceback", "types",
-    "typing", "unicodedata", "urllib.error", "urllib.parse", "urllib.request", "uuid", "xml.etree.ElementTree",
-    "zlib", "zoneinfo",
+    "decimal", "enum", "functools", "hashlib", "heapq", "hmac", "html", "io", "itertools", "json", "logging", "math",
+    "operator", "pathlib", "random", "re", "secrets", "string", "textwrap", "time", "traceback", "types", "typing",
+    "urllib.parse", "uuid", "zlib",
 )
 # fmt: on
+FOR_SOCKETS = ("email.message", "http.client", "ssl", "urllib.request")
 
 
-def prepare():
-    """Load what scripts commonly use, and keep the library within reach.
+def prepare(sockets):
+    """Load what scripts commonly use, with *sockets* also what needs them, and keep the library within reach.
 
     The interpreter may lie where `nobody` cannot go. A folder opened now can be walked by its descriptor later, so that
     is how the library is then named. Returns its folders.
@@ -32,7 +32,7 @@ def prepare():
                 module.__path__[:] = [moved(path, folders) for path in module.__path__]
     sys.dont_write_bytecode = True
     sys.path_importer_cache.clear()
-    for name in PRELOADED:
+    for name in (*PRELOADED, *(FOR_SOCKETS if sockets else ())):
         with contextlib.suppress(ImportError):  # an interpreter built without it
             importlib.import_module(name)
     return [path for path in sys.path if os.path.exists(path)]

@@ -7,11 +7,13 @@ nothing to do yet plays a run of our own, so that the memory it will write to is
 
 import ast
 import contextlib
+import ctypes
 import gc
 import itertools
 import json
 import math
 import os
+import random
 import resource
 import select
 import signal
@@ -46,17 +48,23 @@ def serve(wire, libc, lock):
     gc.collect()
     gc.freeze()
     parent = os.getpid()
+    ended = framed(encoded({"type": "ended", "code": 0}))  # once: all that the parent does dirties what it shares
+    known = Known()  # noqa: F821 - of known.py, loaded before
+    # The system's own: os.fork lets every module change the child first, which costs as much again. A parent with one
+    # thread and no lock in hand does without; random numbers alone must not be the parent's.
+    fork = ctypes.PyDLL(None).fork
     while True:
-        pid = os.fork()
+        pid = fork()
         if pid == 0:
             try:
-                take_one(wire, libc, parent, lock)
+                take_one(wire, libc, parent, lock, known)
             finally:
                 os._exit(70)
-        code = end_of(pid)
+        code = end_of(pid)  # raises when there was no fork
+        known.learn()
         if code == HOST_GONE:
             os._exit(code)
-        send(wire, {"type": "ended", "code": code})
+        os.write(wire, framed(encoded({"type": "ended", "code": code})) if code else ended)
 
 
 def end_of(pid):
@@ -82,9 +90,13 @@ def encoded(message, *, nan=True):
 def write(wire, body):
     if len(body) > LARGEST:
         body = b'{"type":"error","message":"The script left or sent more than 64 MiB."}'
-    data = memoryview(struct.pack(">I", len(body)) + body)
+    data = memoryview(framed(body))
     while data:
         data = data[os.write(wire, data) :]
+
+
+def framed(body):
+    return struct.pack(">I", len(body)) + body
 
 
 def receive(wire):
@@ -106,8 +118,9 @@ def read(wire, count):
 # The child.
 
 
-def take_one(wire, libc, parent, lock):
+def take_one(wire, libc, parent, lock, known):
     """Wait for a run, do it, and end."""
+    random.seed()
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG
     if os.getppid() != parent:
         os._exit(HOST_GONE)
@@ -124,7 +137,7 @@ def take_one(wire, libc, parent, lock):
     else:
         if message["platform"].get("trace"):
             trace(sys.stdout.write)
-        answer = run(message, Platform(message["platform"], wire))
+        answer = run(message, Platform(message["platform"], wire), known.compiled)
     if os.getpid() != me:
         os._exit(0)  # a fork that the script made has come this far
     for stream in (sys.stdout, sys.stderr):
@@ -145,7 +158,7 @@ def rehearse(wire):
     """Do what every run does, on an event of our own; nothing of it is left, and nothing is sent."""
     message = json.loads(REHEARSAL, object_hook=Map)
     data_size()
-    run(message, Platform(message["platform"], wire))
+    run(message, Platform(message["platform"], wire), lambda text, compile_script: compile_script(text))
 
 
 def limit_memory(allowed):
@@ -163,12 +176,13 @@ def data_size():
         os.close(file)
 
 
-def run(message, platform):
-    """Do a run. Returns the body of its answer."""
+def run(message, platform, compiled):
+    """Do a run of the script as *compiled* has it. Returns the body of its answer."""
     event = message["event"]
     try:
         names = {"__name__": "__main__", "event": event, "platform": platform}
-        exec(compile_script(message["script"]), names)
+        LINES[:] = message["script"].splitlines()
+        exec(compiled(message["script"], compile_script), names)
         returned = names["__script__"](event, platform)
     except SystemExit as stop:
         code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else 1
@@ -204,7 +218,6 @@ def without_nan(answer, error):
 
 def compile_script(text):
     """The text as the body of a function, so that ``return`` works; lines keep their numbers."""
-    LINES[:] = text.splitlines()
     tree = ast.parse(text, SCRIPT)
     first = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     body = [node for node in tree.body if node not in first] or [ast.Pass()]
