@@ -115,12 +115,15 @@ class Database(Protocol):
         """
         ...
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[Connection], Awaitable[T]], *, single: bool = False) -> T:
         """Run a unit in a transaction, all or nothing; when this returns it is durable.
+
+        Args:
+            single: the unit is one statement, which is a transaction by itself: none is begun around it.
 
         Raises:
             Refusal: a constraint said no; nothing of the unit remains.
-            DatabaseBusy: nothing was done.
+            DatabaseBusy: nothing was done, or the connection was lost on the way and nobody knows. It is not repeated.
             DatabaseError: the statement failed; nothing of the unit remains.
         """
         ...

@@ -214,7 +214,7 @@ class SqliteDatabase:
 
     # -- writing
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[Connection], Awaitable[T]], *, single: bool = False) -> T:
         return cast("T", await asyncio.wrap_future(self._submit(work)))
 
     def write_from_thread(self, work: Callable[[Connection], Awaitable[T]], *, timeout: float) -> T:

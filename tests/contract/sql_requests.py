@@ -77,8 +77,8 @@ class Recorder:
     ) -> T:
         return await self._inner.read(lambda raw: work(_Noting(raw, self.statements)), quick=quick, within=within)
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        return await self._inner.write(lambda raw: work(_Noting(raw, self.statements)))
+    async def write(self, work: Callable[[Connection], Awaitable[T]], *, single: bool = False) -> T:
+        return await self._inner.write(lambda raw: work(_Noting(raw, self.statements)), single=single)
 
     def changes(self) -> int:
         return self._inner.changes()

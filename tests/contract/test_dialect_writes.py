@@ -12,14 +12,20 @@ import pytest
 
 from reverie.errors import BatchError
 from reverie.model import JSON
+from reverie.mysql.connection import MysqlConnection
 from tests.contract.sql_stage import DIALECTS, Db, Opener, resources, role
 
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture(params=DIALECTS)
-async def open_db(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Opener]:
-    opener = Opener(request.param, tmp_path)
+@pytest.fixture(params=[*DIALECTS, "mysql, no RETURNING"])
+async def open_db(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Opener]:
+    name, _, less = request.param.partition(",")
+    if less:  # as MySQL; what runs here is MariaDB
+        monkeypatch.setattr(MysqlConnection, "has_returning", False)
+    opener = Opener(name, tmp_path)
     yield opener
     await opener.close()
 

@@ -15,14 +15,31 @@ class MysqlConnection:
 
     Args:
         raw: inside a transaction, or committing every statement.
+        begins: what begins a transaction when one is needed; None where none is, or it has begun.
     """
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, *, begins: str | None = None) -> None:
         self.raw = raw
+        self._begins = begins
         self._columns: Sequence[str] = ()
         self._savepoints = 0
         self.last_id = 0
         """The number that the last `execute` gave a row that counts itself; 0 for none."""
+
+    @property
+    def has_returning(self) -> bool:
+        """Whether an INSERT and a DELETE can answer rows."""
+        return "MariaDB" in self.raw.get_server_info()
+
+    async def together(self) -> None:
+        """What follows is one transaction; where one has begun, nothing happens."""
+        if self._begins is not None:
+            begins, self._begins = self._begins, None
+            await self.execute(begins)
+
+    @property
+    def is_together(self) -> bool:
+        return self._begins is None
 
     async def fetch(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
         cursor = await self._run(sql, values)

@@ -106,24 +106,44 @@ class MysqlDatabase:
             if raw is not None:
                 raw.close()
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        async def writing(raw: Any) -> T:
-            connection = MysqlConnection(raw)
+    async def write(self, work: Callable[[Connection], Awaitable[T]], *, single: bool = False) -> T:
+        async def alone(raw: Any) -> T:
+            # What ends the connection ends the wait for it, and costs less than a timeout of the task.
+            ending = asyncio.get_running_loop().call_later(self._within, raw.close)
+            try:
+                return await writing(raw, begun=False)
+            finally:
+                ending.cancel()
+
+        async def writing(raw: Any, begun: bool = True) -> T:
+            connection = MysqlConnection(raw, begins=None if begun else self._begin)
             try:
                 result = await work(connection)
-                await connection.execute("COMMIT")
+                if connection.is_together:
+                    await connection.execute("COMMIT")
             except Exception:
-                if raw.connected:
+                if raw.connected and connection.is_together:
                     # If even this fails, the connection is seen to be in a transaction, and is closed.
                     with contextlib.suppress(DatabaseError):
                         await connection.execute("ROLLBACK")
                 raise
             return result
 
-        return await self._run(writing, repeats=False)
+        return await self._run(writing, alone=alone if single else None)
 
-    async def _run(self, work: Callable[[Any], Awaitable[T]], *, repeats: bool) -> T:
-        """Do *work* on a connection; on another if that one turns out to have died, and nothing can have been done."""
+    async def _run(
+        self,
+        work: Callable[[Any], Awaitable[T]],
+        *,
+        repeats: bool = False,
+        alone: Callable[[Any], Awaitable[T]] | None = None,
+    ) -> T:
+        """Do *work* on a connection; on another if that one turns out to have died, and nothing can have been done.
+
+        Args:
+            repeats: it may be done twice; else it gets a transaction that has begun, which tells of a dead connection.
+            alone: what needs none, on a connection that surely lives.
+        """
         if self._closed:
             raise DatabaseBusy("the database is closed")
         give_up = time.monotonic() + PATIENCE
@@ -133,10 +153,13 @@ class MysqlDatabase:
             try:
                 left = max(0.05, give_up - time.monotonic())
                 async with self._pool.connection(within=left, fresh=fresh) as raw:
-                    if not repeats:
+                    stands = alone is not None and self._pool.trusts(raw)
+                    if not repeats and not stands:
                         async with asyncio.timeout(left):
                             await MysqlConnection(raw).execute(self._begin)
                     begun = not repeats
+                    if alone is not None and stands:
+                        return await alone(raw)
                     async with asyncio.timeout(self._within):
                         return await work(raw)
             except (DatabaseError, *CAUGHT) as error:

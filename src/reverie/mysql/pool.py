@@ -13,6 +13,7 @@ from asyncmy.converters import conversions
 from asyncmy.cursors import Cursor, SSCursor
 
 from reverie.database import DatabaseBusy
+from reverie.idle import Watch
 from reverie.mysql.address import Address
 from reverie.mysql.errors import BROKEN, is_final, is_lost, translate
 
@@ -98,6 +99,7 @@ class Pool:
         self.address = address
         self._settings = settings
         self._idle: list[Any] = []
+        self._watched: dict[Any, Watch] = {}
         self._places = asyncio.Semaphore(size)
         self._closed = False
 
@@ -113,11 +115,14 @@ class Pool:
             DatabaseBusy: none was there in time.
         """
         give_up = asyncio.get_running_loop().time() + within
-        try:
-            async with asyncio.timeout_at(give_up):
-                await self._places.acquire()
-        except TimeoutError:
-            raise DatabaseBusy("every connection to the database is in use") from None
+        if not self._places.locked():
+            await self._places.acquire()  # at once: a timer for it would cost more than all else here
+        else:
+            try:
+                async with asyncio.timeout_at(give_up):
+                    await self._places.acquire()
+            except TimeoutError:
+                raise DatabaseBusy("every connection to the database is in use") from None
         try:
             raw = await self._take(give_up, fresh=fresh)
             try:
@@ -130,6 +135,11 @@ class Pool:
                 self._put_back(raw)
         finally:
             self._places.release()
+
+    def trusts(self, raw: Any) -> bool:
+        """Whether a connection that was given out surely leads to the server: it is new, or was just used."""
+        watch = self._watched.get(raw)
+        return watch is None or (watch.trusts(asyncio.get_running_loop().time()) and not raw._stream_broken)
 
     async def apart(self) -> Any:
         """A connection beside the pool, to be closed by who asked. Raises DatabaseBusy."""
@@ -145,6 +155,7 @@ class Pool:
             raw = self._idle.pop()
             if raw.connected:
                 return raw
+            self._watched.pop(raw, None)
         loop = asyncio.get_running_loop()
         known: Exception | None = None
         while True:
@@ -161,12 +172,18 @@ class Pool:
 
     def _put_back(self, raw: Any) -> None:
         if self._closed or not raw.connected or raw.get_transaction_status():
+            self._watched.pop(raw, None)
             raw.close()
         else:
+            watch = self._watched.get(raw)
+            if watch is None:
+                watch = self._watched[raw] = Watch(raw._transport)
+            watch.used = asyncio.get_running_loop().time()
             self._idle.append(raw)
 
     def _drop_idle(self) -> None:
         for raw in self._idle:
+            self._watched.pop(raw, None)
             raw.close()
         self._idle.clear()
 

@@ -83,6 +83,7 @@ class PostgresqlDatabase:
         self._new_pool = functools.partial(Pool, settings=settings, prepare=prepare)
         self._pool = self._new_pool(address, size)
         begin = "BEGIN READ ONLY" if self._settings.get("default_transaction_read_only") == "on" else "BEGIN"
+        self._in_turn = alone
         self._begin = f"{begin}; SELECT pg_advisory_xact_lock({UNIT_LOCK})" if alone else begin
         self._look_within = within or ANSWER_WITHIN
         self._quick_within = within or PATIENCE
@@ -145,10 +146,10 @@ class PostgresqlDatabase:
             if raw is not None:
                 raw.terminate()
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]]) -> T:
-        return await self._at_home(lambda pool: self._write(pool, work))
+    async def write(self, work: Callable[[Connection], Awaitable[T]], *, single: bool = False) -> T:
+        return await self._at_home(lambda pool: self._write(pool, work, single=single and not self._in_turn))
 
-    async def _write(self, pool: Pool, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _write(self, pool: Pool, work: Callable[[Connection], Awaitable[T]], *, single: bool) -> T:
         give_up = time.monotonic() + PATIENCE
         fresh = False
         while True:
@@ -156,10 +157,16 @@ class PostgresqlDatabase:
             try:
                 left = give_up - time.monotonic()
                 async with pool.connection(within=left, fresh=fresh) as raw:
-                    async with asyncio.timeout(left):
-                        await raw.execute(self._begin)
-                        await self._set(raw)
+                    # A statement that stands alone does not run again: where its connection may have died, a
+                    # transaction is begun first, which tells. Behind a pooler there are settings to be made too.
+                    whole = not single or pool.address.pooled or not pool.trusts(raw)
+                    if whole:
+                        async with asyncio.timeout(left):
+                            await raw.execute(self._begin)
+                            await self._set(raw)
                     begun = True
+                    if not whole:
+                        return await self._alone(raw, work)
                     async with asyncio.timeout(self._unit_within):
                         return await self._finished(raw, work)
             except CAUGHT as error:
@@ -173,6 +180,14 @@ class PostgresqlDatabase:
         if self.address.pooled and self._settings:
             sql = "SELECT set_config(name, value, true) FROM unnest($1::text[], $2::text[]) AS wanted (name, value)"
             await raw.execute(sql, list(self._settings), list(self._settings.values()))
+
+    async def _alone(self, raw: Any, work: Callable[[Connection], Awaitable[T]]) -> T:
+        # What ends the connection ends the wait for it, and costs less than a timeout of the task.
+        ending = asyncio.get_running_loop().call_later(self._unit_within, raw.terminate)
+        try:
+            return await work(PostgresqlConnection(raw))
+        finally:
+            ending.cancel()
 
     @staticmethod
     async def _finished(raw: Any, work: Callable[[Connection], Awaitable[T]]) -> T:

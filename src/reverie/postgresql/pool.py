@@ -12,6 +12,7 @@ import asyncpg
 import structlog
 
 from reverie.database import DatabaseBusy
+from reverie.idle import Watch
 from reverie.postgresql.address import Address
 from reverie.postgresql.errors import CAUGHT, is_lost, shows_pooler, translate
 
@@ -70,6 +71,7 @@ class Pool:
         self._settings = settings
         self._prepare = prepare
         self._idle: list[Any] = []
+        self._watched: dict[Any, Watch] = {}
         self._places = asyncio.Semaphore(size)
         self._closed = False
 
@@ -106,6 +108,11 @@ class Pool:
         finally:
             self._places.release()
 
+    def trusts(self, raw: Any) -> bool:
+        """Whether a connection that was given out surely leads to the server: it is new, or was just used."""
+        watch = self._watched.get(raw)
+        return watch is None or watch.trusts(asyncio.get_running_loop().time())
+
     async def _take(self, give_up: float, *, fresh: bool) -> Any:
         if fresh:
             self._drop_idle()
@@ -113,6 +120,7 @@ class Pool:
             raw = self._idle.pop()
             if not raw.is_closed():
                 return raw
+            self._watched.pop(raw, None)
         loop = asyncio.get_running_loop()
         known: Exception | None = None
         while True:
@@ -140,12 +148,18 @@ class Pool:
 
     def _put_back(self, raw: Any) -> None:
         if self._closed or raw.is_closed() or raw.is_in_transaction():
+            self._watched.pop(raw, None)
             raw.terminate()
         else:
+            watch = self._watched.get(raw)
+            if watch is None:
+                watch = self._watched[raw] = Watch(raw._transport)
+            watch.used = asyncio.get_running_loop().time()
             self._idle.append(raw)
 
     def _drop_idle(self) -> None:
         for raw in self._idle:
+            self._watched.pop(raw, None)
             raw.terminate()
         self._idle.clear()
 

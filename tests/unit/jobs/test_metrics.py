@@ -138,10 +138,10 @@ class AwayDatabase(SqliteDatabase):
 
     away = False
 
-    async def write(self, work):  # type: ignore[no-untyped-def]  # the signature is the base class's
+    async def write(self, work, *, single=False):  # type: ignore[no-untyped-def]  # the signature is the base class's
         if self.away:
             raise DatabaseBusy("away")
-        return await super().write(work)
+        return await super().write(work, single=single)
 
 
 async def test_what_could_not_be_told_is_told_when_the_store_is_back(

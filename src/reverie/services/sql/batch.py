@@ -28,12 +28,14 @@ class Outcome(Generic[T]):
 
     def raise_failures(self, verb: str, options: Options, show: Callable[[T], JSON]) -> None:
         """Raise BatchError when there were failures; *show* makes a success's entry."""
-        if not self.errors:
-            return
+        if self.errors:
+            raise self.failure(verb, options, show)
+
+    def failure(self, verb: str, options: Options, show: Callable[[T], JSON]) -> BatchError:
         tried = sorted(self.done.keys() | self.errors.keys())
         entries = [show(self.done[index]) if index in self.done else entry(self.errors[index]) for index in tried]
         undone = " All changes rolled back." if options.rolls_back and verb != "retrieved" else ""
-        raise BatchError(
+        return BatchError(
             f"Batch Error: Not all requested records could be {verb}.{undone}",
             failed=sorted(self.errors),
             results=entries,
@@ -58,31 +60,36 @@ async def perform(
     reads: bool = False,
     failure_of: Callable[[T], ReverieError | None] = lambda done: None,
 ) -> Outcome[T]:
-    """Do *act* for each item inside a unit of work, each in a savepoint of its own.
+    """Do *act* for each item inside a unit of work, each in a savepoint of its own where there are several.
 
     Args:
         reads: nothing is written, so nothing needs to be undone.
         failure_of: what failed beside an item that was done: the item counts as failed, and yet stays.
 
     Raises:
-        RolledBack: an item failed, and the options ask to undo everything.
+        RolledBack: an item failed, and the options ask to undo everything, or it was the only one.
         DatabaseBusy, NotSupported: nothing of the batch remains.
     """
     outcome: Outcome[T] = Outcome()
+    alone = len(items) == 1  # what it did is undone with the unit, which costs less than a savepoint
+    undone = False
     for index, item in enumerate(items):
         try:
-            async with contextlib.nullcontext() if reads else connection.savepoint():
+            async with contextlib.nullcontext() if reads or alone else connection.savepoint():
                 done = await act(connection, item)
-            if (beside := failure_of(done)) is not None:
-                raise beside
-            outcome.done[index] = done
         except (DatabaseBusy, NotSupported):
             raise
         except (ReverieError, DatabaseError) as error:
             outcome.errors[index] = error if isinstance(error, ReverieError) else refused(error, table, reading=reads)
-            if not options.goes_on:
-                break
-    if outcome.errors and options.rolls_back and not reads:
+            undone = alone
+        else:
+            if (beside := failure_of(done)) is None:
+                outcome.done[index] = done
+            else:
+                outcome.errors[index] = beside
+        if outcome.errors and not options.goes_on:
+            break
+    if outcome.errors and (options.rolls_back or undone) and not reads:
         raise RolledBack(outcome)
     return outcome
 

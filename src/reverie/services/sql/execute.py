@@ -155,8 +155,13 @@ class Executor:
             except DatabaseError as error:
                 raise refused(error, table, reading=True) from error
 
-    async def write(self, work: Callable[[Connection], Awaitable[T]], table: str, *, cost: Cost = FREE) -> T:
+    async def write(
+        self, work: Callable[[Connection], Awaitable[T]], table: str, *, cost: Cost = FREE, single: bool = False
+    ) -> T:
         """A unit in a transaction; durable when this returns.
+
+        Args:
+            single: it is one shape, and what that shape did need not be undone for what it answered.
 
         Raises:
             Forbidden: the service is open for reading only.
@@ -164,7 +169,7 @@ class Executor:
         """
         began = time.perf_counter()
         try:
-            return await self.database.write(work)
+            return await self.database.write(work, single=single)
         except DatabaseError as error:
             raise refused(error, table) from error
         finally:

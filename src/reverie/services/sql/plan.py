@@ -9,7 +9,7 @@ from typing import Final, Literal, cast
 from reverie.database import Value
 from reverie.errors import BadRequest
 from reverie.model import JSON
-from reverie.services.sql.catalogue import Column, Table
+from reverie.services.sql.catalogue import INTEGERS, Column, Table
 from reverie.services.sql.filters import And, Applied, Compare, Filter, IsIn, IsNull, Matches, Not, Or, Pattern, Scalar
 from reverie.services.sql.options import Options
 from reverie.services.sql.statements import Aggregate, Order
@@ -153,6 +153,11 @@ def key_filter(key: Sequence[Column]) -> Filter:
     """Shape of ``key = ?`` over all columns of the key."""
     parts = tuple(Compare(column.name, "=", None) for column in key)
     return parts[0] if len(parts) == 1 else And(parts)
+
+
+def is_exact(table: Table, key: Sequence[Column]) -> bool:
+    """Whether *key* is the primary key, and its columns hold just what they are compared with: whole numbers."""
+    return {column.name for column in key} == set(table.primary_key) and all(one.type in INTEGERS for one in key)
 
 
 def bind(table: Table, tree: Filter | None) -> tuple[Filter | None, list[Value]]:

@@ -11,15 +11,14 @@ from typing import Final, cast
 
 import msgspec
 
-from reverie.auth.access import record_filters
 from reverie.database import Connection, DatabaseBusy, DatabaseError, ReadsNow, Row, TooSlow, Value
 from reverie.errors import ReverieError
-from reverie.model import JSON, Context, Request, Response, Role, Verb
+from reverie.model import JSON, Context, Request, Response
 from reverie.services.sql import plan
 from reverie.services.sql.batch import refused
+from reverie.services.sql.bounds import Bounds
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.execute import Executor
-from reverie.services.sql.limits import Limits
 from reverie.services.sql.options import RICHER, names
 from reverie.services.sql.reading import QUICK_PAGE, not_found, on_key
 from reverie.services.sql.reflect import Reflector
@@ -54,16 +53,12 @@ class _Plan:
 class QuickReads:
     """Plans by shape: table, fields, order, and whether a key follows."""
 
-    def __init__(
-        self, executor: Executor, reflector: Reflector, *, service: str, max_records: int, limits: Limits
-    ) -> None:
+    def __init__(self, executor: Executor, reflector: Reflector, bounds: Bounds, *, max_records: int) -> None:
         self._executor = executor
         self._reflector = reflector
-        self._service = service
-        self._limits = limits
+        self._bounds = bounds
         self._largest = min(QUICK_PAGE, max_records)
         self._plans: dict[tuple[str, JSON, JSON], _Plan] = {}
-        self._roles: dict[int, tuple[Role, bool]] = {}
         self._now = executor.database if isinstance(executor.database, ReadsNow) else None
         self._encode = msgspec.json.Encoder().encode
 
@@ -83,28 +78,9 @@ class QuickReads:
         found = self._plans.get((name, fields, None if identifier else order)) if _plain(fields, order) else None
         if found is None or found.catalogue is not (self._reflector.recent() or await self._reflector.catalogue()):
             found = await self._prepare(name, fields, None if identifier else order)
-        role = context.caller.role
-        if found is None or (
-            role is not None
-            and not self._is_free(role)
-            and (
-                found.renamed
-                or record_filters(role, self._service, name, request.resource, int(Verb.GET), int(context.requestor))
-                or self._limits.bind(role)
-            )
-        ):
+        if found is None or self._bounds.hold(name, found.renamed, request, context):
             return None
         return await (self._one(found, identifier, context) if identifier else self._page(found, parameters, context))
-
-    def _is_free(self, role: Role) -> bool:
-        """Whether the role has no conditions and no limits anywhere. A role never changes: another takes its place."""
-        known = self._roles.get(id(role))
-        if known is None or known[0] is not role:
-            if len(self._roles) >= MOST_PLANS:
-                self._roles.clear()
-            free = not any(row.filters for row in role.access) and not self._limits.bind(role)
-            known = self._roles[id(role)] = (role, free)
-        return known[1]
 
     async def _prepare(self, name: str, fields: JSON, order: JSON) -> _Plan | None:
         catalogue = await self._reflector.catalogue()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-from reverie.errors import BadRequest, NotFound, ReverieError
+from reverie.errors import BadRequest, NotFound, ReverieError, Unavailable
 from reverie.model import JSON, Context, Parts, Request, Response, Verb, is_true
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.describe import describe_table
@@ -58,21 +58,39 @@ class Records:
         """Answer a request on the records of a table; *path* is what follows ``_table/``."""
         name, _, rest = path.partition("/")
         identifier = rest.partition("/")[0]
-        if request.method != "GET":
+        table = await self._reflector.shown(name)
+        known = request.method == "GET" or await self._knows(table, identifier, request)
+        if not known:
             # A column that we do not know yet would be dropped from the record in silence.
             self._reflector.forget()
-        table = await self._reflector.shown(name)
+            table = await self._reflector.shown(name)
         try:
             return await self._answer(table, identifier, request, context)
         except ReverieError as error:
             # A plain ReverieError is a statement that failed, perhaps because the table is no longer what it was.
-            if not isinstance(error, UnknownField) and type(error) is not ReverieError:
+            # Where one record was refused, nothing was done, whatever the reason.
+            refused = known and request.method != "GET" and not isinstance(error, Unavailable)
+            if not (refused or isinstance(error, UnknownField) or type(error) is ReverieError):
                 raise
             self._reflector.forget()
             fresh = await self._reflector.shown(name)
             if fresh is table:
                 raise
             return await self._answer(fresh, identifier, request, context)
+
+    async def _knows(self, table: Table, identifier: str, request: Request) -> bool:
+        """Whether it is one record that is written, alone, and every field it names is a column that we know."""
+        record: JSON = {} if request.method == "DELETE" else request.payload
+        if not identifier:
+            try:
+                records = records_of(request) if request.method == "POST" else []
+            except BadRequest:
+                return False
+            record = records[0] if len(records) == 1 else None
+        if not isinstance(record, dict) or any(table.column(name) is None for name in record):
+            return False
+        relations = self._relations_from(await self._reflector.catalogue(), table).values()
+        return {name.lower() for name in record}.isdisjoint(name_of(relation).lower() for relation in relations)
 
     async def _answer(self, table: Table, identifier: str, request: Request, context: Context) -> Response:
         one = bool(identifier)

@@ -12,6 +12,7 @@ from reverie.events.names import VERBS, EventPath, Moment
 from reverie.model import JSON, Context, Request, Response, Role, Verb, is_true
 from reverie.services.openapi import Description, Detail
 from reverie.services.sql import explain
+from reverie.services.sql.bounds import Bounds
 from reverie.services.sql.calling import KINDS, PLACES, Routines
 from reverie.services.sql.dialect import Dialect
 from reverie.services.sql.execute import Executor, writable
@@ -21,6 +22,7 @@ from reverie.services.sql.limits import Limits
 from reverie.services.sql.openapi import describe
 from reverie.services.sql.options import names
 from reverie.services.sql.quick import QuickReads
+from reverie.services.sql.quick_writing import QuickWrites
 from reverie.services.sql.reading import Reader
 from reverie.services.sql.records import Records, records_of
 from reverie.services.sql.reflect import Reflector
@@ -71,8 +73,10 @@ class SqlService:
         self._schema = Schema(executor, self._reflector, extras, record.id)
         most = _max_records(record.config.get("max_records"))
         limits = Limits(record.config.get("limits"), self.name)
-        self._quick = (
-            QuickReads(executor, self._reflector, service=self.name, max_records=most, limits=limits)
+        bounds, upserts = Bounds(self.name, limits), is_true(record.config.get("allow_upsert"))
+        self._quick = QuickReads(executor, self._reflector, bounds, max_records=most) if keeps_plans else None
+        self._quick_writes = (
+            QuickWrites(executor, self._reflector, bounds, service_id=record.id, upserts=upserts)
             if keeps_plans
             else None
         )
@@ -83,7 +87,7 @@ class SqlService:
                 executor,
                 reader,
                 RelatedReader(executor, self._reflector, service=self.name),
-                Writer(executor, reader, upserts=is_true(record.config.get("allow_upsert"))),
+                Writer(executor, reader, upserts=upserts),
                 self._reflector,
                 service=self.name,
                 service_id=record.id,
@@ -115,6 +119,10 @@ class SqlService:
             return Response(content=await self._list_routines(self._routines, kind, request, context))
         if request.method != "GET":
             writable(self._read_only, self.name)
+            if self._quick_writes and kind == "_table" and path:
+                written = await self._quick_writes.answer(request, context)
+                if written is not None:
+                    return written
         if is_true(request.parameters.get("refresh")):
             self._reflector.forget_all()
         if not path:

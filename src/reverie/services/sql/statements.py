@@ -90,7 +90,11 @@ class Insert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """`check` and `key` as of an Insert. `by`: the columns whose equality begins `where`; they do not change."""
+    """`check` and `key` as of an Insert.
+
+    `by`: the columns whose equality begins `where`; they do not change. With `exact` they are the primary key, and hold
+    just what is bound for them, as whole numbers do: a text may equal another that is spelled otherwise.
+    """
 
     table: str | Source
     columns: tuple[str, ...]
@@ -99,13 +103,18 @@ class Update:
     check: Filter | None = None
     key: tuple[str, ...] = ()
     by: tuple[str, ...] = ()
+    exact: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delete:
+    """`by` and `exact` as of an Update."""
+
     table: str | Source
     where: Filter | None
     returning: tuple[str, ...] = ()
+    by: tuple[str, ...] = ()
+    exact: bool = False
 
 
 Shape: TypeAlias = "Select | Count | Insert | Update | Delete"

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import cast
 
-from reverie.auth.lookups import put_lookups
 from reverie.database import Connection, Refusal, Row, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported, ReverieError, Unavailable
-from reverie.model import JSON, Caller
+from reverie.model import JSON
 from reverie.services.sql import plan
 from reverie.services.sql.at_once import MANY, Insertion, NotAtOnce, insert_all
 from reverie.services.sql.batch import Outcome, RolledBack, perform
 from reverie.services.sql.blame import blame_references
-from reverie.services.sql.catalogue import Column, Table
+from reverie.services.sql.catalogue import Column
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.filters import And, Applied, Filter, IsNull, Not, Or
+from reverie.services.sql.given import can_hold, known, must_be_named
 from reverie.services.sql.nested import Nested, Written, failure_of
 from reverie.services.sql.reading import Reader, Task, not_found, wanted_filter
 from reverie.services.sql.statements import Delete, Insert, Update
-from reverie.services.sql.values import OutOfRange, to_database
+from reverie.services.sql.values import OutOfRange
 
 Act = Callable[[Connection, JSON], Awaitable[Written]]
 
@@ -59,7 +58,7 @@ class Writer:
                 raise
             except (ReverieError, NotAtOnce):
                 pass
-        return await self._batch(task, records, act, "created")
+        return await self._batch(task, records, act, "created", single=self._stands_alone(task, records, nested))
 
     async def _insert_all(
         self, connection: Connection, task: Task, items: Sequence[JSON], nested: Nested
@@ -82,15 +81,15 @@ class Writer:
     def _insertion(self, task: Task, record: Mapping[str, JSON]) -> Insertion:
         """The statement that creates a record, and its values. Raises BadRequest, Forbidden."""
         table = task.table
-        values = _known(table, record, task.caller, creating=True)
+        values = known(table, record, task.caller, creating=True)
         for column in table.columns:
             if column.auto_increment and values.get(column.name) is None:
                 values.pop(column.name, None)
-            elif column.name not in values and (column.required or _must_be_named(column)):
+            elif column.name not in values and (column.required or must_be_named(column)):
                 raise BadRequest(f"Required field '{column.name}' can not be NULL.")
         if not values:
             raise BadRequest("No valid fields were found in the record.")
-        if task.mine is not None and not _can_hold(table, task.mine, values.keys()):
+        if task.mine is not None and not can_hold(table, task.mine, values.keys()):
             raise _denied()
         names = tuple(column.name for column in table.columns if column.name in values)
         check, more = plan.bind(table, task.mine)
@@ -115,7 +114,8 @@ class Writer:
                 raise written.failure
             return written
 
-        return (await self._executor.write(work, task.table.name, cost=task.cost)).record
+        single = self._stands_alone(task, (record,), nested, changes=True)
+        return (await self._executor.write(work, task.table.name, cost=task.cost, single=single)).record
 
     async def _update_nested(
         self, connection: Connection, task: Task, identifier: JSON, item: JSON, nested: Nested
@@ -132,7 +132,8 @@ class Writer:
         async def act(connection: Connection, item: JSON) -> Written:
             return await self._update_nested(connection, task, None, item, nested)
 
-        return await self._batch(task, records, act, "updated")
+        single = self._stands_alone(task, records, nested, changes=True)
+        return await self._batch(task, records, act, "updated", single=single)
 
     async def update_ids(self, task: Task, identifiers: Sequence[JSON], record: JSON, nested: Nested) -> list[Record]:
         """The same change for all ids."""
@@ -189,6 +190,7 @@ class Writer:
                 check=mine,
                 key=table.primary_key,
                 by=tuple(column.name for column in key),
+                exact=plan.is_exact(table, key),
             )
             rows = await self._store(connection, task, shape, [*values.values(), *wanted, *more, *more])
             if rows:
@@ -209,8 +211,8 @@ class Writer:
     def _changes(self, task: Task, record: Mapping[str, JSON], key: Sequence[Column]) -> dict[str, Value]:
         """New values by column, in the table's order; id fields are left out."""
         fixed = {column.name for column in key} | set(task.table.primary_key)
-        known = _known(task.table, record, task.caller, fixed)
-        return {column.name: known[column.name] for column in task.table.columns if column.name in known.keys() - fixed}
+        found = known(task.table, record, task.caller, fixed)
+        return {column.name: found[column.name] for column in task.table.columns if column.name in found.keys() - fixed}
 
     # -- delete
 
@@ -220,7 +222,7 @@ class Writer:
         async def work(connection: Connection) -> Written:
             return await self.delete(connection, task, identifier)
 
-        return (await self._executor.write(work, task.table.name, cost=task.cost)).record
+        return (await self._executor.write(work, task.table.name, cost=task.cost, single=True)).record
 
     async def delete_ids(self, task: Task, identifiers: Sequence[JSON]) -> list[Record]:
         """Delete by ids, or by records that hold them."""
@@ -228,7 +230,7 @@ class Writer:
         async def act(connection: Connection, identifier: JSON) -> Written:
             return await self.delete(connection, task, identifier)
 
-        return await self._batch(task, identifiers, act, "deleted")
+        return await self._batch(task, identifiers, act, "deleted", single=len(identifiers) == 1)
 
     async def delete_filtered(self, task: Task) -> tuple[list[Record], dict[str, JSON]]:
         """Delete what a read with the same options would answer, and answer it.
@@ -271,7 +273,11 @@ class Writer:
             raise not_found(_shown(key, identifier)) from None
         where, values = plan.bind(table, task.mine)
         shape = Delete(
-            table=table.source, where=plan.both(plan.key_filter(key), where), returning=self._returning(task)
+            table=table.source,
+            where=plan.both(plan.key_filter(key), where),
+            returning=self._returning(task),
+            by=tuple(column.name for column in key),
+            exact=plan.is_exact(table, key),
         )
         rows = await self._executor.fetch(connection, shape, [*wanted, *values])
         if not rows:
@@ -281,12 +287,24 @@ class Writer:
 
     # -- what all share
 
-    async def _batch(self, task: Task, items: Sequence[JSON], act: Act, verb: str) -> list[Record]:
+    def _stands_alone(self, task: Task, items: Sequence[JSON], nested: Nested, *, changes: bool = False) -> bool:
+        """Whether it is one statement whose row is not looked at again: one record, with nothing nested in it."""
+        return (
+            len(items) == 1
+            and isinstance(items[0], dict)
+            and task.mine is None
+            and not (changes and self._upserts)
+            and nested.relations.keys().isdisjoint(name.lower() for name in items[0])
+        )
+
+    async def _batch(
+        self, task: Task, items: Sequence[JSON], act: Act, verb: str, *, single: bool = False
+    ) -> list[Record]:
         async def work(connection: Connection) -> Outcome[Written]:
             return await perform(connection, items, act, task.options, table=task.table.name, failure_of=failure_of)
 
         try:
-            outcome = await self._executor.write(work, task.table.name, cost=task.cost)
+            outcome = await self._executor.write(work, task.table.name, cost=task.cost, single=single)
         except RolledBack as undone:
             outcome = cast("Outcome[Written]", undone.outcome)
         outcome.raise_failures(verb, task.options, lambda written: written.identity)
@@ -328,50 +346,6 @@ class Writer:
 def _ids_only(task: Task) -> Task:
     fields = task.options.fields or task.options.id_field
     return replace(task, options=replace(task.options, fields=fields, limit=None, offset=0, count_only=False))
-
-
-def _known(
-    table: Table, record: Mapping[str, JSON], caller: Caller, fixed: Collection[str] = (), *, creating: bool = False
-) -> dict[str, Value]:
-    """Values of the columns that exist and can be written. Rules bind all but *fixed* ones, which are not changed.
-
-    Raises:
-        BadRequest: a wrong type, a null, or a value that breaks a rule of its field.
-    """
-    found: dict[str, Value] = {}
-    for name, given in record.items():
-        column = table.column(name)
-        if column is None or column.generated:
-            continue
-        if isinstance(given, str) and "{" in given:
-            given = put_lookups(given, caller, secrets=False)
-        if column.name not in fixed and not all(rule(given, creating) for rule in column.rules):
-            continue
-        value = to_database(column, given)
-        if value is None and not column.allow_null and not column.auto_increment:
-            raise BadRequest(f"Field '{column.name}' can not be NULL.")
-        found[column.name] = value
-    return found
-
-
-def _must_be_named(column: Column) -> bool:
-    """A key that nothing else fills, even where the database would take null for it."""
-    return column.is_primary_key and not column.auto_increment and column.default is None and not column.generated
-
-
-def _can_hold(table: Table, tree: Filter, given: Collection[str]) -> bool:
-    """Whether the role's conditions can hold when every field that was not given counts as null."""
-    match tree:
-        case And(parts):
-            return all(_can_hold(table, part, given) for part in parts)
-        case Or(parts):
-            return any(_can_hold(table, part, given) for part in parts)
-        case Applied(part):
-            return _can_hold(table, part, given)
-        case Not(part):
-            return isinstance(part, And | Or | Not | Applied) or plan.column_of(table, part.field).name in given
-        case _:
-            return isinstance(tree, IsNull) or plan.column_of(table, tree.field).name in given
 
 
 def _shown(key: Sequence[Column], identifier: JSON) -> JSON:

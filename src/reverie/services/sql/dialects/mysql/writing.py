@@ -1,7 +1,9 @@
 """What a write returns, where the server has no RETURNING: rows are locked before, or read again after.
 
-All of it happens inside one transaction. An update by the primary key takes two statements, one by another field or a
-filter takes a third, which notes the keys first: afterwards the rows may no longer match.
+MariaDB has it for an insert and a delete. What else takes several statements happens inside one transaction, which is
+begun here where none has: an update by the primary key takes two, one by another field or a filter takes a third, which
+notes the keys first: afterwards the rows may no longer match. A row whose key is known exactly needs no second look for
+its key alone.
 """
 
 from __future__ import annotations
@@ -49,13 +51,22 @@ async def _execute(connection: Connection, statements: Statements, shape: Shape,
 async def _insert(connection: Connection, statements: Statements, shape: Insert, values: Sequence[Value]) -> list[Row]:
     count = len(shape.columns)
     given = dict(zip(shape.columns, values[:count], strict=True))
+    mysql = cast("MysqlConnection", connection)
+    counts = shape.counted is not None and given.get(shape.counted) is None
+    only_counted = counts and shape.check is None and shape.returning == (shape.counted,)
+    if mysql.has_returning and (shape.returning or shape.check is not None) and not only_counted:
+        return await _fetch(connection, statements, shape, values)
+    if not only_counted:
+        await mysql.together()
     plain = Insert(table=shape.table, columns=shape.columns, returning=())
     await _execute(connection, statements, plain, values[:count])
     if not shape.returning and shape.check is None:
         return []
+    if only_counted and mysql.last_id:
+        return [(mysql.last_id,)]
     known = dict(given)
-    if shape.counted is not None and known.get(shape.counted) is None:
-        known[shape.counted] = cast("MysqlConnection", connection).last_id
+    if shape.counted is not None and counts:
+        known[shape.counted] = mysql.last_id
     key = shape.key or ((shape.counted,) if shape.counted else ())
     if key and all(known.get(name) is not None for name in key):
         where, wanted = _equal({name: known[name] for name in key})
@@ -80,12 +91,18 @@ async def _update(connection: Connection, statements: Statements, shape: Update,
         return []
     if shape.by and (set(shape.by) == set(shape.key) or (not shape.key and shape.check is None)):
         # The condition begins with these columns, which do not change.
-        where, wanted = _equal(dict(zip(shape.by, condition, strict=False)))
+        known = dict(zip(shape.by, condition, strict=False))
+        where, wanted = _equal(known)
+        if shape.exact and shape.check is None and set(shape.returning) <= known.keys():
+            found_any = await _execute(connection, statements, plain, values[: len(values) - checking])
+            return [tuple(known[name] for name in shape.returning)] if found_any else []
+        await cast("MysqlConnection", connection).together()
         if not await _execute(connection, statements, plain, values[: len(values) - checking]):
             return []
         return await _again(connection, statements, shape, where, [*wanted, *check])
     if not shape.key:
         raise NotSupported("A table without a primary key cannot be changed like this on MySQL; give it one.")
+    await cast("MysqlConnection", connection).together()
     noted = Select(table=shape.table, columns=shape.key, where=shape.where, locks=True)
     keys = await _fetch(connection, statements, noted, condition)
     if keys:
@@ -111,6 +128,14 @@ async def _delete(connection: Connection, statements: Statements, shape: Delete,
     if not shape.returning:
         await _execute(connection, statements, plain, values)
         return []
+    mysql = cast("MysqlConnection", connection)
+    if mysql.has_returning:
+        return await _fetch(connection, statements, shape, values)
+    known = dict(zip(shape.by, values, strict=False))
+    if shape.exact and set(shape.returning) <= known.keys():
+        found_any = await _execute(connection, statements, plain, values)
+        return [tuple(known[name] for name in shape.returning)] if found_any else []
+    await mysql.together()
     first = Select(table=shape.table, columns=shape.returning, where=shape.where, locks=True)
     rows = await _fetch(connection, statements, first, values)
     if rows:
