@@ -15,9 +15,8 @@ import queue
 import random
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TypeVar, cast
@@ -25,6 +24,7 @@ from typing import Any, TypeVar, cast
 from reverie.database import Connection, DatabaseBusy, DatabaseError, Row, TooSlow, Value
 from reverie.row_stream import RowStreams
 from reverie.sqlite_errors import TOO_LONG, translated
+from reverie.sqlite_units import Unit, settle, step
 
 T = TypeVar("T")
 
@@ -56,17 +56,6 @@ def engine_version() -> tuple[int, ...]:
 def engine_is_safe() -> bool:
     """Whether this SQLite is one whose WAL files several connections may write."""
     return engine_version() >= SAFE_ENGINE
-
-
-def step(work: Awaitable[T]) -> T:
-    """Run a coroutine that never waits, here and now."""
-    coroutine = cast("Coroutine[Any, Any, T]", work)
-    try:
-        coroutine.send(None)
-    except StopIteration as end:
-        return cast("T", end.value)
-    coroutine.close()
-    raise RuntimeError("a unit of work awaited something other than its connection")
 
 
 class SqliteConnection:
@@ -123,14 +112,6 @@ class SqliteConnection:
             self._savepoints -= 1
 
 
-@dataclass(slots=True)
-class _Unit:
-    work: Callable[[Connection], Awaitable[Any]]
-    done: Future[Any] = field(default_factory=Future)
-    result: Any = None
-    error: BaseException | None = None
-
-
 class SqliteDatabase:
     """`Database` over one file.
 
@@ -156,7 +137,7 @@ class SqliteDatabase:
         self._threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix=f"read-{path.name}")
         self._local = threading.local()
         self._opened: list[Any] = [self._reader.raw]
-        self._units: queue.SimpleQueue[_Unit | None] = queue.SimpleQueue()
+        self._units: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
         self._streams = RowStreams(lambda: self._open(writes=False), _CAUGHT, translated, path.name)
@@ -215,7 +196,9 @@ class SqliteDatabase:
     # -- writing
 
     async def write(self, work: Callable[[Connection], Awaitable[T]], *, single: bool = False) -> T:
-        return cast("T", await asyncio.wrap_future(self._submit(work)))
+        unit = Unit(work, single=single, loop=asyncio.get_running_loop())
+        self._submit(unit)
+        return cast("T", await unit.done)
 
     def write_from_thread(self, work: Callable[[Connection], Awaitable[T]], *, timeout: float) -> T:
         """`write` for a thread without an event loop, such as the one that renews leases.
@@ -223,9 +206,11 @@ class SqliteDatabase:
         Raises:
             TimeoutError: not committed within *timeout* seconds; it may still be.
         """
-        return cast("T", self._submit(work).result(timeout))
+        unit = Unit(work)
+        self._submit(unit)
+        return cast("T", unit.done.result(timeout))
 
-    def _submit(self, work: Callable[[Connection], Awaitable[Any]]) -> Future[Any]:
+    def _submit(self, unit: Unit[Any]) -> None:
         if self.read_only:
             raise DatabaseError("the database is open for reading only")
         if self._closed:
@@ -237,9 +222,7 @@ class SqliteDatabase:
                         target=self._write_units, name=f"write-{self.path.name}", daemon=True
                     )
                     self._writer.start()
-        unit = _Unit(work)
         self._units.put(unit)
-        return unit.done
 
     def _write_units(self) -> None:
         connection: SqliteConnection | None = None
@@ -257,22 +240,18 @@ class SqliteDatabase:
                 if connection is not None and connection.raw.in_transaction:
                     with contextlib.suppress(driver.Error):
                         connection.raw.execute("ROLLBACK")
-            for unit in units:
-                if unit.error is not None:
-                    unit.done.set_exception(unit.error)
-                else:
-                    unit.done.set_result(unit.result)
+            settle(units)
             if stop:
                 break
         if connection is not None:
             connection.raw.close()
 
-    def _commit_together(self, connection: SqliteConnection, units: list[_Unit]) -> bool:
+    def _commit_together(self, connection: SqliteConnection, units: list[Unit[Any]]) -> bool:
         """One transaction for the unit in *units* and for those that wait behind it; True when asked to stop."""
         self._begin(connection)
         stop = False
-        self._perform(connection, units[0])
-        while len(units) < MOST_UNITS:
+        whole = self._perform(connection, units[0])
+        while whole and len(units) < MOST_UNITS:
             try:
                 unit = self._units.get_nowait()
             except queue.Empty:
@@ -281,10 +260,14 @@ class SqliteDatabase:
                 stop = True
                 break
             units.append(unit)
-            self._perform(connection, unit)
-        try:
+            whole = self._perform(connection, unit)
+        if not whole:
             if connection.raw.in_transaction:
-                connection.raw.execute("COMMIT")
+                connection.raw.execute("ROLLBACK")
+            self._commit_apart(connection, units)
+            return stop
+        try:
+            connection.raw.execute("COMMIT")
         except driver.IntegrityError:
             connection.raw.execute("ROLLBACK")
             if len(units) == 1:
@@ -292,33 +275,47 @@ class SqliteDatabase:
             self._commit_apart(connection, units)
         return stop
 
-    def _commit_apart(self, connection: SqliteConnection, units: list[_Unit]) -> None:
-        """A constraint that is checked at the end, as of a deferred reference, refused the commit: whose was it?"""
+    def _commit_apart(self, connection: SqliteConnection, units: list[Unit[Any]]) -> None:
+        """Each unit that did not fail yet in a transaction of its own, since what they did together was undone.
+
+        A constraint that is checked at the end, as of a deferred reference, refused the commit: whose was it? Or one
+        of them left more behind than its error.
+        """
         for unit in units:
-            if unit.error is not None or not unit.done.running():
+            if unit.error is not None or not unit.begun:
                 continue
             try:
                 self._begin(connection)
-                unit.result = step(self._in_savepoint(connection, unit.work))
+                unit.result = step(unit.work(connection))
                 connection.raw.execute("COMMIT")
             except Exception as error:  # noqa: BLE001, RUF100 - a unit's failure is its caller's, not the batch's
                 unit.error = error if not isinstance(error, driver.Error) else translated(error)
                 if connection.raw.in_transaction:
                     connection.raw.execute("ROLLBACK")
 
-    def _perform(self, connection: SqliteConnection, unit: _Unit) -> None:
-        if not unit.done.set_running_or_notify_cancel():
-            unit.done = Future()  # nobody waits any more; the place in the batch stays
-            return
+    @staticmethod
+    def _perform(connection: SqliteConnection, unit: Unit[Any]) -> bool:
+        """Do it beside those that were done in this transaction; False where that must now be undone with it."""
+        if not unit.begin():
+            return True
+        raw = connection.raw
         try:
-            unit.result = step(self._in_savepoint(connection, unit.work))
+            # SQLite undoes a single statement that fails, and each call here waits for Python's lock.
+            if not unit.single:
+                raw.execute("SAVEPOINT unit")
+            unit.result = step(unit.work(connection))
+            if not unit.single:
+                raw.execute("RELEASE unit")
         except Exception as error:  # noqa: BLE001, RUF100 - a unit's failure is its caller's, not the batch's
             unit.error = error
-
-    @staticmethod
-    async def _in_savepoint(connection: SqliteConnection, work: Callable[[Connection], Awaitable[T]]) -> T:
-        async with connection.savepoint():
-            return await work(connection)
+            if not raw.in_transaction:
+                return False  # a constraint with ON CONFLICT ROLLBACK, say, or a full disk
+            if unit.single:
+                # What keeps a part of a statement that failed has this word in it: ON CONFLICT FAIL, RAISE(FAIL ...).
+                return raw.execute("SELECT 1 FROM sqlite_master WHERE sql LIKE '%FAIL%' LIMIT 1").fetchone() is None
+            raw.execute("ROLLBACK TO unit")
+            raw.execute("RELEASE unit")
+        return True
 
     @staticmethod
     def _begin(connection: SqliteConnection) -> None:

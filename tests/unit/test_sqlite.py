@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 
 import pytest
@@ -206,3 +206,50 @@ async def test_a_log_that_a_long_reader_made_grow_is_cut_when_the_reader_is_gone
         await database.write(little)
 
     assert log.stat().st_size <= 67_108_864
+
+
+@pytest.mark.parametrize("single", [True, False], ids=["single", "units"])
+async def test_a_constraint_that_ends_the_transaction_ends_only_its_own_unit(
+    database: SqliteDatabase, single: bool
+) -> None:
+    await database.write(lambda c: c.execute("CREATE TABLE once (name TEXT UNIQUE ON CONFLICT ROLLBACK)"))
+
+    def add(name: str) -> Awaitable[int]:
+        return database.write(lambda c: c.execute("INSERT INTO once VALUES (?)", (name,)), single=single)
+
+    results = await asyncio.gather(*map(add, ("a", "b", "a", "c")), return_exceptions=True)
+
+    assert [isinstance(result, Refusal) for result in results] == [False, False, True, False]
+    assert await database.read(lambda c: c.fetch("SELECT name FROM once ORDER BY name")) == [("a",), ("b",), ("c",)]
+
+
+async def test_what_a_failed_statement_left_behind_is_undone(database: SqliteDatabase) -> None:
+    """RAISE(FAIL) keeps what was done before it, the row of the first statement of the trigger among it."""
+    await database.write(lambda c: c.execute("CREATE TABLE log (name TEXT)"))
+    await database.write(
+        lambda c: c.execute(
+            "CREATE TRIGGER half BEFORE INSERT ON item WHEN new.name = 'bad'"
+            " BEGIN INSERT INTO log VALUES ('half'); SELECT RAISE(FAIL, 'no'); END"
+        )
+    )
+
+    def add(name: str) -> Awaitable[int]:
+        return database.write(lambda c: c.execute("INSERT INTO item (name) VALUES (?)", (name,)), single=True)
+
+    results = await asyncio.gather(*map(add, ("a", "bad", "b")), return_exceptions=True)
+
+    assert [isinstance(result, DatabaseError) for result in results] == [False, True, False]
+    assert await database.read(names) == ["a", "b"]
+    assert await database.read(lambda c: c.fetch("SELECT * FROM log")) == []
+
+
+async def test_a_single_statement_that_fails_takes_no_other_with_it(database: SqliteDatabase) -> None:
+    await database.write(lambda c: c.execute("CREATE TABLE once (name TEXT UNIQUE)"))
+
+    def add(name: str) -> Awaitable[int]:
+        return database.write(lambda c: c.execute("INSERT INTO once VALUES (?)", (name,)), single=True)
+
+    results = await asyncio.gather(*map(add, ("a", "b", "a", "c")), return_exceptions=True)
+
+    assert [isinstance(result, Refusal) for result in results] == [False, False, True, False]
+    assert await database.read(lambda c: c.fetch("SELECT name FROM once ORDER BY name")) == [("a",), ("b",), ("c",)]
