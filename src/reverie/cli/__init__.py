@@ -15,7 +15,7 @@ def main() -> None:
     try:
         reverie(prog_name="reverie")
     except SettingsError as error:
-        click.echo("The settings cannot be used:", err=True)
+        click.echo("Reverie cannot run like this:", err=True)
         for mistake in error.mistakes:
             click.echo(f"  {mistake}", err=True)
         sys.exit(2)
