@@ -171,6 +171,18 @@ async def test_groups_and_lists_of_identifiers(db: Db) -> None:
     assert items(await db.get("_table/category", as_list="true", order="id"))[:2] == ["Beverages", "Preserves"]
 
 
+async def test_pages_of_groups_fit_together_without_an_order(db: Db) -> None:
+    everything = resources(await db.get("_table/product", fields="name,COUNT(*)", group="name"))
+
+    pages = [
+        resources(await db.get("_table/product", fields="name,COUNT(*)", group="name", limit="2", offset=str(at)))
+        for at in range(0, len(everything), 2)
+    ]
+
+    assert [group for page in pages for group in page] == everything
+    assert everything == resources(await db.get("_table/product", fields="name,COUNT(*)", group="name", order="name"))
+
+
 async def test_a_table_made_by_another_program_is_found_at_once(db: Db) -> None:
     await db.get("_table/tag/1")
 

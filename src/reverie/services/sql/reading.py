@@ -268,14 +268,10 @@ class Reader:
             columns = plan.grouped_fields(table, options.fields or (), options.group)
         else:
             columns = self._fields(task)
-        shape = Select(
-            table=table.source,
-            columns=columns,
-            where=where,
-            group=tuple(plan.stored_column_of(table, name, "group field").name for name in options.group),
-            order=plan.order_of(table, options.order),
-            paged=True,
-        )
+        group = tuple(plan.stored_column_of(table, name, "group field").name for name in options.group)
+        # Groups have no order of their own on every database, and without one the pages would not fit together.
+        order = plan.order_of(table, options.order) or tuple(Order(column=name) for name in group)
+        shape = Select(table=table.source, columns=columns, where=where, group=group, order=order, paged=True)
         limit = self.limit(task)
         return _Page(shape=shape, values=values, limit=limit, imposed=limit != options.limit)
 
