@@ -17,6 +17,8 @@ from tests.contract.engine_stage import (
     WITH_PROCESS,
     Platform,
     is_alive,
+    make,
+    pids,
     play,
     shared_engine,
     still_works,
@@ -66,6 +68,22 @@ async def test_a_process_that_a_script_leaves_ends_with_the_run(engine: Engine) 
         assert isinstance(pid, int)
         assert await until(lambda: not is_alive(pid), seconds=10)  # noqa: B023 - called at once
     await still_works(engine)
+
+
+@WITH_PROCESS
+async def test_runs_wait_for_children_that_are_tidied_and_do_not_start_others(engine: Engine) -> None:
+    own, seen = make(engine.name), set[int]()
+    await own.start()
+
+    async def several() -> None:
+        for _ in range(40):
+            await play(own, scenes.LEAVE_FILES)
+            seen.update(pids(own))
+
+    await asyncio.gather(several(), several())
+    await own.close()
+
+    assert len(seen) <= 4, "two that run, one that is spare, and one for good measure"
 
 
 @WITH_PROCESS

@@ -252,6 +252,7 @@ class Pool:
             if not self._spares:
                 self._warm()
         elif child.has_litter():
+            self._settling.append(child)
             self._begin(self._tidy(child))
             return
         else:
@@ -265,7 +266,7 @@ class Pool:
 
     async def _tidy(self, child: Child) -> None:
         await child.tidy()
-        self._rest(child)
+        self._settled(child)
 
     def _adopt(self, spawning: asyncio.Task[Child]) -> None:
         """A child that came later than another way to run what it was started for."""
