@@ -187,13 +187,23 @@ class Dev:
         wait_for(lambda: words in self.said, seconds, lambda: f"{words!r} in {self.said}")
 
 
+def _heed_interrupts() -> None:
+    """Whoever is started by a shell in the background is born deaf to them, and so are its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @contextmanager
 def developing(server: Server, folder: Path) -> Iterator[Dev]:
     log = folder.parent / f"{folder.name}.log"
     command = [sys.executable, "-u", "-m", "reverie", "scripts", "dev", str(folder)]
     with log.open("wb") as out:
         process = subprocess.Popen(
-            command, env=environment(server), stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            env=environment(server),
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_heed_interrupts,
         )
     try:
         one = Dev(process, log)
