@@ -82,6 +82,14 @@ def test_what_a_killed_child_has_handed_on_in_part_is_thrown_away(known: Any) ->
     assert list(known.codes) == ["b = 2"]
 
 
+def test_a_script_runs_although_there_is_no_room_to_hand_it_on(known: Any) -> None:
+    with pytest.raises(BlockingIOError):
+        while os.write(known.writes, b"full" * 1024):
+            pass
+
+    in_a_child(lambda: known.compiled("a = 1", compile_script))
+
+
 def test_long_scripts_are_compiled_each_time_and_the_oldest_of_many_again(known: Any) -> None:
     in_a_child(lambda: known.compiled(f"a = '{'long ' * 20_000}'", compile_script))
     known.learn()

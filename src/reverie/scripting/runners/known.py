@@ -4,6 +4,7 @@ A child hands what it has compiled to the parent that forked it, and the next ch
 script runs, so that no script can put something there.
 """
 
+import contextlib
 import marshal
 import os
 import select
@@ -39,7 +40,8 @@ class Known:
             return compile_script(text)  # says it to the log, as each run shall
         body = marshal.dumps((text, code))
         if len(body) <= LARGEST_CODE:
-            os.write(self.writes, struct.pack(">I", len(body)) + body)
+            with contextlib.suppress(OSError):  # no room: the next child compiles it again
+                os.write(self.writes, struct.pack(">I", len(body)) + body)
         return code
 
     def learn(self):

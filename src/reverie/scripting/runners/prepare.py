@@ -6,7 +6,7 @@ import importlib
 import os
 import sys
 
-# Each library of C costs every fork some 10 us, since its pieces of memory are copied one by one; so only the common.
+# Each library of C costs every fork some 20 us, since its pieces of memory are copied one by one; so only the common.
 # fmt: off
 PRELOADED = (
     "abc", "base64", "bisect", "calendar", "collections", "contextlib", "copy", "csv", "dataclasses", "datetime",
