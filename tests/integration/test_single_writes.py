@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from reverie import idle
+from reverie import pooling
 from reverie.database import Connection, DatabaseBusy
 from reverie.errors import Unavailable
 from reverie.mysql.database import MysqlDatabase
@@ -91,7 +91,7 @@ async def test_a_connection_that_lay_idle_for_long_is_tried_first(
 ) -> None:
     db = opener()
     await db.ask("POST", TAGS, {"label": "a"})
-    monkeypatch.setattr(idle, "TRUSTED_FOR", 0.0)
+    monkeypatch.setattr(pooling, "TRUSTED_FOR", 0.0)
 
     async def whether_in_a_transaction(connection: Connection) -> bool:
         if db.name == "mysql":

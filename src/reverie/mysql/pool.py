@@ -12,10 +12,9 @@ from asyncmy.connection import Connection
 from asyncmy.converters import conversions
 from asyncmy.cursors import Cursor, SSCursor
 
-from reverie.database import DatabaseBusy
-from reverie.idle import Watch
 from reverie.mysql.address import Address
 from reverie.mysql.errors import BROKEN, is_final, is_lost, translate
+from reverie.pooling import Watch, take_place
 
 CONNECT_WITHIN: Final = 5
 _FOUND_ROWS: Final = 2
@@ -115,14 +114,7 @@ class Pool:
             DatabaseBusy: none was there in time.
         """
         give_up = asyncio.get_running_loop().time() + within
-        if not self._places.locked():
-            await self._places.acquire()  # at once: a timer for it would cost more than all else here
-        else:
-            try:
-                async with asyncio.timeout_at(give_up):
-                    await self._places.acquire()
-            except TimeoutError:
-                raise DatabaseBusy("every connection to the database is in use") from None
+        await take_place(self._places, give_up)
         try:
             raw = await self._take(give_up, fresh=fresh)
             try:

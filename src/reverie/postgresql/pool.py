@@ -11,8 +11,7 @@ from typing import Any, Final
 import asyncpg
 import structlog
 
-from reverie.database import DatabaseBusy
-from reverie.idle import Watch
+from reverie.pooling import Watch, take_place
 from reverie.postgresql.address import Address
 from reverie.postgresql.errors import CAUGHT, is_lost, shows_pooler, translate
 
@@ -87,14 +86,7 @@ class Pool:
             DatabaseBusy: none was there in time.
         """
         give_up = asyncio.get_running_loop().time() + within
-        if not self._places.locked():
-            await self._places.acquire()  # at once: a timer for it would cost more than all else here
-        else:
-            try:
-                async with asyncio.timeout_at(give_up):
-                    await self._places.acquire()
-            except TimeoutError:
-                raise DatabaseBusy("every connection to the database is in use") from None
+        await take_place(self._places, give_up)
         try:
             raw = await self._take(give_up, fresh=fresh)
             try:

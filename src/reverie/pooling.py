@@ -1,12 +1,31 @@
-"""Connections that lay idle: whether one can be trusted with a statement that must not run twice."""
+"""What pools of connections share: a place for who wants one, and whether a connection that lay idle can be trusted."""
 
 from __future__ import annotations
 
+import asyncio
 import select
 from typing import Any, Final
 
+from reverie.database import DatabaseBusy
+
 TRUSTED_FOR: Final = 10.0
 """Seconds after its last use in which a connection is believed to lead somewhere: a network that broke says nothing."""
+
+
+async def take_place(places: asyncio.Semaphore, give_up: float) -> None:
+    """Wait for a place until *give_up*, by the loop's clock.
+
+    Raises:
+        DatabaseBusy: none was free in time.
+    """
+    if not places.locked():
+        await places.acquire()  # at once: a timer for it would cost more than all else here
+        return
+    try:
+        async with asyncio.timeout_at(give_up):
+            await places.acquire()
+    except TimeoutError:
+        raise DatabaseBusy("every connection to the database is in use") from None
 
 
 class Watch:
