@@ -83,7 +83,9 @@ async def test_runs_wait_for_children_that_are_tidied_and_do_not_start_others(en
     await asyncio.gather(several(), several())
     await own.close()
 
-    assert len(seen) <= 4, "two that run, one that is spare, and one for good measure"
+    assert len(seen) <= 12, (
+        f"80 runs, two at a time, took {len(seen)} processes: about as many as runs means that none waited"
+    )
 
 
 @WITH_PROCESS
