@@ -21,10 +21,12 @@ import structlog
 
 from reverie.clock import Clock
 from reverie.errors import LeaseLost, QueueUnavailable
+from reverie.jobs.bell import Bell
 from reverie.jobs.handover import Handover
 from reverie.jobs.held import Held, log_step
 from reverie.jobs.leases import LeaseKeeper, real_time
 from reverie.jobs.ledger import Lease, Settlement, WorkerRecord
+from reverie.jobs.outlook import Outlook
 from reverie.jobs.pace import Pace
 from reverie.jobs.performing import perform_within
 from reverie.jobs.process import memory_in_use, worker_name
@@ -82,12 +84,15 @@ class Worker:
         self._alone: Held | None = None  # the one of them that runs
         self._ahead: deque[Held] = deque()  # claimed, not begun: they cost nothing when they are lost
         self._pace = Pace(options.concurrency)
+        # Who ends when nothing is left must know that nothing is left.
+        self._thorough = options.stop_when_empty or options.stop_when_empty_for > 0
+        self._outlook = Outlook(lambda: queue.ledger.next_due(options.connection, options.queues))
         now = clock.monotonic()
         self._tally = Tally(born=now, last_job=now, next_start=now)
         self._obedience = Obedience(
             signals, self.name, clock, force=options.force, restarts=not options.listens, languages=languages
         )
-        self._stir = asyncio.Event()
+        self._stir = Bell(clock)
         self._drain_until: float | None = None
         self._handover = Handover(queue, clock, worker=self.name, pause=options.sleep, on_lost=self._drop_lost)
         self._keeper: LeaseKeeper | None = None
@@ -101,7 +106,7 @@ class Worker:
         tasks = [
             asyncio.create_task(self._watch()),
             asyncio.create_task(
-                tend(self._queue, self._options, self._clock, on_freed=self._stir.set, heed=self._heed)
+                tend(self._queue, self._options, self._clock, on_freed=self._stir.ring, heed=self._heed)
             ),
         ]
         for task in tasks:
@@ -129,12 +134,12 @@ class Worker:
         if self._drain_until is None:
             self._drain_until = self._clock.monotonic() + self._options.grace
             self._log.info("worker.draining", running=len(self._runs))
-        self._stir.set()
+        self._stir.ring()
 
     def retire(self) -> None:
         """Claim nothing more, and end when what runs has ended, however long that takes."""
         self._obedience.orders.leave = Stop.RESTART
-        self._stir.set()
+        self._stir.ring()
 
     async def _join(self) -> None:
         options = self._options
@@ -165,7 +170,7 @@ class Worker:
     async def _turns(self) -> Stop:
         while (stop := self._reason_to_stop()) is None:
             self.turned_at = self._clock.monotonic()
-            self._stir.clear()
+            self._stir.hush()
             try:
                 if not await self._take() and self._reason_to_stop() is None:
                     await self._idle()
@@ -185,8 +190,8 @@ class Worker:
         self._lonely.clear()
         self._ahead.clear()
         while self._runs and (left := self._grace_left()) > 0:
-            self._stir.clear()
-            await self._stirred_within(left)
+            self._stir.hush()
+            await self._stir.within(left)
         await self._give_up_runs()
 
     async def _give_up_runs(self) -> None:
@@ -216,7 +221,7 @@ class Worker:
             self._go(self._lonely.pop(0), alone=True)
             return 1
         room = self._room()
-        if room < 1:
+        if room < 1 or not (self._thorough or await self._outlook.may_find()):
             return 0
         options, asked, began = self._options, real_time(), self._clock.monotonic()
         jobs = await self._queue.claim(
@@ -225,7 +230,7 @@ class Worker:
             lease=options.lease,
             connection=options.connection,
             queues=options.queues,
-            thorough=options.stop_when_empty or options.stop_when_empty_for > 0,
+            thorough=self._thorough,
         )
         self._pace.note_claim(self._clock.monotonic() - began)
         self._tally.empty = not jobs
@@ -255,6 +260,10 @@ class Worker:
         most_ahead = 0 if counts_each(self._options) else self._pace.ahead()
         return room(self._options, self._tally, now, runs=len(self._runs), ahead=ahead, most_ahead=most_ahead)
 
+    def _needs_turn(self) -> bool:
+        """Whether a turn would find something to do. One costs as much as a third of an empty run."""
+        return not self._ahead or not self._may_start() or self._room() > 0
+
     async def _idle(self) -> None:
         """Wait until something stirs, or a job is due, or it is time to look again."""
         options = self._options
@@ -262,26 +271,15 @@ class Worker:
         if options.once:
             pause = max(0.0, self._tally.born + options.sleep - self._clock.monotonic())
         elif self._room() > 0:
-            due = await self._queue.ledger.next_due(options.connection, options.queues)
-            # What is due now and was not taken is held by somebody's ended lease, and a sweep comes soon.
-            pause = pause if due is None else min(pause, max(due, 0.05))
+            pause = await self._outlook.pause(pause)
         if options.rest > 0:
             pause = min(pause, max(self._tally.next_start - self._clock.monotonic(), 0.01))
-        stirred = await self._stirred_within(pause)
+        stirred = await self._stir.within(pause)
+        if stirred:
+            self._outlook.stirred()
         # However often something stirs, a worker that looks once does not stay for ever.
         enough = options.once and self._clock.monotonic() >= self._tally.born + options.sleep
         self._tally.slept = self._tally.slept or enough or not stirred
-
-    async def _stirred_within(self, seconds: float) -> bool:
-        if self._stir.is_set():
-            return True
-        waits = {asyncio.create_task(self._clock.sleep(seconds)), asyncio.create_task(self._stir.wait())}
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        return self._stir.is_set()
 
     # -- one job
 
@@ -305,7 +303,8 @@ class Worker:
                 self._pace.note(self._clock.monotonic() - began)
                 run.settling = True
                 self._start_ahead()
-                self._stir.set()
+                if self._needs_turn() or self._reason_to_stop() is not None:
+                    self._stir.ring()
             lost = settlement is None or await self._handover.settle(settlement)
             self._report(run, Step.LOST if settlement is None or lost else Step(settlement.outcome), settlement)
         except asyncio.CancelledError:
@@ -361,7 +360,8 @@ class Worker:
         self._tally.ended += 1
         self._tally.empty = False
         self._tally.last_job = self._clock.monotonic()
-        self._stir.set()
+        if self._needs_turn():
+            self._stir.ring()
 
     def _drop_lost(self, lease: Lease) -> None:
         """Somebody else has the job now, or it was cancelled: stop its run, drop its result."""
@@ -381,10 +381,10 @@ class Worker:
     async def _watch(self) -> None:
         while True:
             await self._queue.transport.wait()
-            self._stir.set()
+            self._stir.ring()
             await self._heed(woken=True)
 
     async def _heed(self, *, woken: bool = False) -> None:
         """Learn what operators want; what was claimed already is run all the same."""
         if await self._obedience.look(woken=woken):
-            self._stir.set()
+            self._stir.ring()

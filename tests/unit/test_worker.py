@@ -104,6 +104,21 @@ async def test_once_on_an_empty_queue_waits_its_sleep(queue: Queue, scripts: Scr
     assert await task is Stop.ONCE
 
 
+async def test_it_stops_at_its_memory_limit_also_with_jobs_in_its_hands(
+    queue: Queue, scripts: Scripts, clock: MovingClock
+) -> None:
+    for number in range(200):
+        await push(queue, draft(str(number)))
+    options = WorkerOptions(concurrency=1, memory=100)
+    worker = Worker(queue, scripts, options, clock, memory=lambda: 100 if len(scripts.ended) >= 10 else 1)
+
+    assert await asyncio.wait_for(worker.run(), 20) is Stop.MEMORY
+
+    assert 10 <= len(scripts.ended) <= 12
+    waiting = await queue.ledger.find(JobFilter(status=JobStatus.WAITING), limit=200)
+    assert len(waiting) == 200 - len(scripts.ended)
+
+
 async def test_it_stops_with_12_at_its_memory_limit_after_a_loop(
     queue: Queue, scripts: Scripts, clock: MovingClock
 ) -> None:

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 LONGEST_TROUBLE: Final = 10.0
 """Seconds at most between two attempts to reach the store."""
+NOTE_AFTER: Final = 0.005
+"""Seconds, to twice as many, after which a run is noted that goes on: what ends before costs no write for that."""
 
 log = structlog.get_logger()
 
@@ -91,10 +93,11 @@ class Handover:
 
     async def _note_all(self) -> None:
         try:
-            await asyncio.sleep(0)
-            while self._notes:
-                leases, self._notes = list(self._notes), {}
-                for lease in await self.patiently(partial(self._queue.ledger.start_many, leases)):
+            while begun := list(self._notes):
+                await asyncio.sleep(NOTE_AFTER)
+                leases = [lease for lease in begun if self._notes.pop(lease, None) is not None]
+                lost = await self.patiently(partial(self._queue.ledger.start_many, leases)) if leases else ()
+                for lease in lost:
                     self._on_lost(lease)
         finally:
             self._noting = None

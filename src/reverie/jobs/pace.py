@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-AHEAD_FOR: Final = 0.05
+AHEAD_FOR: Final = 0.02
 """Seconds of work that may wait in a worker's hands: so little that nobody else would have been much sooner."""
 MOST_AHEAD: Final = 128
 _WEIGHT: Final = 0.2
