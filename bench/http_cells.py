@@ -15,7 +15,7 @@ from tests.acceptance.server import Server, free_port, wait_for
 
 from bench.load import Measured, drive, walk
 from bench.report import Cell
-from reverie.sqlite import driver
+from reverie.sqlite_connection import driver
 
 ROWS = 10_000
 PATHS = {

@@ -13,7 +13,7 @@ from tests.acceptance.server import Server, wait_for
 
 from bench.load import drive, post
 from bench.report import Cell
-from reverie.sqlite import driver
+from reverie.sqlite_connection import driver
 
 LIST = "/api/v2/bench/_table/item?order=id&limit=25&offset=100"
 POST_PROCESS = "bench._table.item.get.post_process"

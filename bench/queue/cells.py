@@ -192,7 +192,7 @@ def memory(plan: Plan) -> Iterator[Cell]:
 
 
 def idle(plan: Plan) -> Iterator[Cell]:
-    contestants = [live.idle(plan.servers, pair, seconds=max(10.0, plan.seconds(30))) for pair in plan.pairs]
+    contestants = [live.idle(plan.servers, pair, seconds=max(10.0, plan.seconds(60))) for pair in plan.pairs]
     yield Cell(
         "idle", "a worker of ten empty queues", contestants, figure="cpu %", unit="% of a core", rounds=1,
         marks=dict.fromkeys(plan.pairs, "0.5"),

@@ -18,7 +18,8 @@ from bench.queue.pairs import Servers, opened, prepare
 from reverie.cli.measure import push
 from reverie.config import Settings
 from reverie.jobs.ledgers import sqlite as ours
-from reverie.sqlite import driver, engine_version
+from reverie.sqlite import engine_version
+from reverie.sqlite_connection import driver
 
 
 def machine() -> list[str]:

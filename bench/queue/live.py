@@ -19,7 +19,7 @@ from bench.contest import Contestant, Figures, Skip, percentile
 from bench.queue.pairs import Servers, environment
 from bench.queue.servers import Running
 from bench.script_cells import Kept
-from reverie.sqlite import driver
+from reverie.sqlite_connection import driver
 
 QUIET = 5.0
 """Seconds in which a process that has just started settles down."""

@@ -19,7 +19,7 @@ from tests.postgres import _apart
 from bench.contest import Cell, Contestant, Figures, spread
 from bench.load import drive
 from bench.sql.places import LONG, PARENTS, ROWS, Stage
-from reverie.sqlite import driver
+from reverie.sqlite_connection import driver
 
 PAGE = 25
 DATABASES = {"bench": "SQLite", "benchpg": "PostgreSQL", "benchmy": "MariaDB"}

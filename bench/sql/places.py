@@ -24,7 +24,7 @@ from tests.postgres import PostgresServer, _apart, binaries
 
 from bench.contest import Skip
 from bench.queue.floors import which
-from reverie.sqlite import driver
+from reverie.sqlite_connection import driver
 
 ROWS = 10_000
 PARENTS = 2_500

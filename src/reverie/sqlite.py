@@ -10,12 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import queue
 import random
 import threading
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -23,15 +22,11 @@ from typing import Any, TypeVar, cast
 
 from reverie.database import Connection, DatabaseBusy, DatabaseError, Row, TooSlow, Value
 from reverie.row_stream import RowStreams
+from reverie.sqlite_connection import CAUGHT, SqliteConnection, driver
 from reverie.sqlite_errors import TOO_LONG, translated
 from reverie.sqlite_units import Unit, settle, step
 
 T = TypeVar("T")
-
-try:
-    driver: Any = importlib.import_module("pysqlite3.dbapi2")
-except ImportError:  # a platform without that wheel: the standard library's engine, which may be old
-    driver = importlib.import_module("sqlite3")
 
 SAFE_ENGINE = (3, 51, 3)
 QUICK_BUDGET = 0.005
@@ -40,8 +35,6 @@ BUSY_FOR = 5.0
 """Seconds a write waits for another process's transaction."""
 MOST_UNITS = 64
 """Units of work that share one commit."""
-
-_CAUGHT: tuple[type[Exception], ...] = (driver.Error, OverflowError, UnicodeEncodeError)
 
 
 def driver_module() -> ModuleType:
@@ -56,60 +49,6 @@ def engine_version() -> tuple[int, ...]:
 def engine_is_safe() -> bool:
     """Whether this SQLite is one whose WAL files several connections may write."""
     return engine_version() >= SAFE_ENGINE
-
-
-class SqliteConnection:
-    """`Connection` over a driver's connection; its methods never wait."""
-
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
-        self._described: Sequence[Sequence[Any]] = ()
-        self._savepoints = 0
-
-    def fetch_now(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
-        try:
-            cursor = self.raw.execute(sql, values)
-            rows: list[Row] = cursor.fetchall()
-        except _CAUGHT as error:
-            raise translated(error) from error
-        self._described = cursor.description or ()
-        return rows
-
-    async def fetch(self, sql: str, values: Sequence[Value] = ()) -> list[Row]:
-        return self.fetch_now(sql, values)
-
-    async def execute(self, sql: str, values: Sequence[Value] = ()) -> int:
-        try:
-            return cast("int", self.raw.execute(sql, values).rowcount)
-        except _CAUGHT as error:
-            raise translated(error) from error
-
-    async def execute_many(self, sql: str, values: Sequence[Sequence[Value]]) -> None:
-        try:
-            self.raw.executemany(sql, values)
-        except _CAUGHT as error:
-            raise translated(error) from error
-
-    def columns(self) -> Sequence[str]:
-        return [column[0] for column in self._described]
-
-    @contextlib.asynccontextmanager
-    async def savepoint(self) -> AsyncIterator[None]:
-        self._savepoints += 1
-        name = f"s{self._savepoints}"
-        self.raw.execute(f"SAVEPOINT {name}")
-        try:
-            yield
-        except BaseException:
-            # A constraint with ON CONFLICT ROLLBACK ends the whole transaction, and the savepoint with it.
-            if self.raw.in_transaction:
-                self.raw.execute(f"ROLLBACK TO {name}")
-                self.raw.execute(f"RELEASE {name}")
-            raise
-        else:
-            self.raw.execute(f"RELEASE {name}")
-        finally:
-            self._savepoints -= 1
 
 
 class SqliteDatabase:
@@ -140,7 +79,7 @@ class SqliteDatabase:
         self._units: queue.SimpleQueue[Unit[Any] | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._starting = threading.Lock()
-        self._streams = RowStreams(lambda: self._open(writes=False), _CAUGHT, translated, path.name)
+        self._streams = RowStreams(lambda: self._open(writes=False), CAUGHT, translated, path.name)
         self._closed = False
 
     # -- reading

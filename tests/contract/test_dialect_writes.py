@@ -267,6 +267,26 @@ async def test_a_large_batch_is_like_a_small_one_whole_or_with_a_mistake_in_it(d
     assert await db.ids("_table/tag", filter="id >= 3000") == []
 
 
+async def test_a_value_becomes_the_same_in_a_large_batch_as_alone(db: Db) -> None:
+    kinds: list[dict[str, JSON]] = [
+        {"name": "plain", "unit_price": 4.5, "in_stock": 7, "discontinued": True, "category_id": 1},
+        {"name": "texts", "unit_price": "4.50", "in_stock": "7", "discontinued": "true", "category_id": ""},
+        {"name": "Grüße {town} {nope}", "unit_price": 3, "in_stock": 7.0, "discontinued": 0, "category_id": None},
+        {"name": 12, "unit_price": True, "in_stock": False, "discontinued": "no", "category_id": "2"},
+        {"NAME": "other case", "In_Stock": 1},
+        {"name": "with another field", "nope": 1, "in_stock": 2},
+        {"id": None, "name": "without a key"},
+    ]
+    columns = "name,unit_price,in_stock,discontinued,category_id"
+    alone = [resources(await db.ask("POST", "_table/product", one, fields=columns))[0] for one in kinds]
+
+    # Those of one kind stand together, and then they alternate.
+    many = [one for one in kinds for _ in range(4)] + kinds * 4
+    made = resources(await db.ask("POST", "_table/product", {"resource": cast("JSON", many)}, fields=columns))
+
+    assert made == [one for one in alone for _ in range(4)] + alone * 4
+
+
 async def test_a_large_batch_of_a_role_must_meet_its_conditions(db: Db) -> None:
     guest = role(("_table/tag/*", 31, [{"name": "label", "operator": "STARTS WITH", "value": "ok"}]))
     records: list[JSON] = [{"label": f"ok {number}"} for number in range(30)]

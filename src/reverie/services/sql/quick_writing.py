@@ -12,7 +12,6 @@ from typing import Final, cast
 
 import msgspec
 
-from reverie.auth.lookups import put_lookups
 from reverie.database import Connection, DatabaseBusy, DatabaseError, Refusal, Row, Value
 from reverie.errors import ReverieError, Unavailable
 from reverie.model import JSON, Caller, Context, Request, Response
@@ -20,24 +19,19 @@ from reverie.services.sql import plan
 from reverie.services.sql.batch import Outcome, refused
 from reverie.services.sql.blame import blame, blame_references
 from reverie.services.sql.bounds import Bounds
-from reverie.services.sql.catalogue import Catalogue, Column, Table
+from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.given import must_be_named
+from reverie.services.sql.given import NotPlain, filled, must_be_named, plain_value
 from reverie.services.sql.options import PLAIN, RICHER, Options, names
 from reverie.services.sql.reading import not_found
 from reverie.services.sql.reflect import Reflector
 from reverie.services.sql.relations import fetches_always, name_of, relations
 from reverie.services.sql.statements import Delete, Insert, Update
-from reverie.services.sql.values import to_database
 
 MOST_PLANS: Final = 1024
 _RICHER: Final = RICHER | PLAIN - {"fields"}
 _METHODS: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _NOTHING: Final[Mapping[str, JSON]] = {}
-
-
-class _NotPlain(Exception):
-    """The full path is to decide."""
 
 
 class _Plan:
@@ -47,7 +41,7 @@ class _Plan:
         given: the names of the record's fields, as it spells them.
 
     Raises:
-        _NotPlain, ReverieError
+        NotPlain, ReverieError
     """
 
     __slots__ = ("catalogue", "fixed", "key", "maker", "renamed", "shape", "shown", "statement", "table", "takes")
@@ -67,10 +61,9 @@ class _Plan:
         self.renamed = table.shown != table.name
         self.key = tuple(plan.column_of(table, name) for name in table.primary_key)
         if not self.key or fetches_always(table):
-            raise _NotPlain
-        named = _columns(table, given, related)
+            raise NotPlain
+        found = filled(table, given, related) if given else ()
         fixed = () if method == "POST" else table.primary_key
-        found = [(named[one.name], one) for one in table.columns if one.name in named]
         self.takes = tuple((name, column) for name, column in found if column.name not in fixed)
         self.fixed = tuple((name, column) for name, column in found if column.name in fixed)
         columns = tuple(column.name for _, column in self.takes)
@@ -88,11 +81,11 @@ class _Plan:
             where = plan.key_filter(self.key)
             return Delete(table=table.source, where=where, returning=returning, by=by, exact=exact)
         if not columns:
-            raise _NotPlain
+            raise NotPlain
         if method == "POST":
             for column in table.columns:
                 if column.name not in columns and (column.required or must_be_named(column)):
-                    raise _NotPlain
+                    raise NotPlain
             return Insert(
                 table=table.source,
                 columns=columns,
@@ -111,10 +104,10 @@ class _Plan:
         )
 
     def values(self, record: Mapping[str, JSON], identifier: str, caller: Caller) -> list[Value]:
-        """In the order of the shape. Raises _NotPlain, BadRequest."""
-        found = [_value(column, record[name], caller) for name, column in self.takes]
+        """In the order of the shape. Raises NotPlain, BadRequest."""
+        found = [plain_value(column, record[name], caller) for name, column in self.takes]
         for name, column in self.fixed:
-            _value(column, record[name], caller)
+            plain_value(column, record[name], caller)
         return [*found, *plan.key_values(self.key, identifier)] if identifier else found
 
     def record(self, rows: Sequence[Row]) -> Record:
@@ -169,7 +162,7 @@ class QuickWrites:
             values = found.values(record, identifier, context.caller)
         except Unavailable:
             raise  # a second wait would double it
-        except (_NotPlain, ReverieError):
+        except (NotPlain, ReverieError):
             return None  # the full path says what is wrong
         rows = await self._run(found, values, context)
         if rows is None:
@@ -197,11 +190,11 @@ class QuickWrites:
         return payload if isinstance(payload, dict) and payload else None
 
     async def _prepare(self, method: str, name: str, fields: str | None, given: tuple[str, ...]) -> _Plan:
-        """Raises _NotPlain, ReverieError."""
+        """Raises NotPlain, ReverieError."""
         catalogue = await self._reflector.catalogue()
         table = catalogue.shown(name)
         if table is None:
-            raise _NotPlain
+            raise NotPlain
         related = frozenset(name_of(one).lower() for one in relations(catalogue, table, self._service_id).values())
         prepared = _Plan(self._executor, catalogue, table, method, fields, given, related)
         if len(self._plans) >= MOST_PLANS:
@@ -235,28 +228,6 @@ class QuickWrites:
         """Whether there is another catalogue than that by now: what it says may be why a statement failed."""
         self._reflector.forget()
         return await self._reflector.catalogue() is not catalogue
-
-
-def _columns(table: Table, given: Sequence[str], related: frozenset[str]) -> dict[str, str]:
-    """The given names by the columns they mean. Raises _NotPlain where one means none, or more than its value."""
-    found: dict[str, str] = {}
-    for name in given:
-        column = table.column(name)
-        # A name that we do not know may be that of a new column: the full path looks.
-        if column is None or column.generated or column.rules or column.name in found or name.lower() in related:
-            raise _NotPlain
-        found[column.name] = name
-    return found
-
-
-def _value(column: Column, given: JSON, caller: Caller) -> Value:
-    """Raises _NotPlain, BadRequest."""
-    if isinstance(given, str) and "{" in given:
-        given = put_lookups(given, caller, secrets=False)
-    value = to_database(column, given)
-    if value is None and (not column.allow_null or column.auto_increment):
-        raise _NotPlain
-    return value
 
 
 def _failure(

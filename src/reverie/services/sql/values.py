@@ -92,6 +92,8 @@ def _number(column: Column, value: bool | int | float | str) -> float | int:
         number = _parsed(value) if isinstance(value, str) else value
     except ValueError as error:
         raise BadRequest(f"Field '{column.name}' must be a valid number.") from error
+    if isinstance(number, bool):
+        return int(number)  # as for integers; no driver takes it for a decimal of PostgreSQL
     if isinstance(number, float) and not math.isfinite(number):
         raise BadRequest(f"Field '{column.name}' must be a finite number.")
     if isinstance(number, int) and not SMALLEST <= number <= LARGEST:

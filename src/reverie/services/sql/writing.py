@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from typing import cast
 
 from reverie.database import Connection, Refusal, Row, Value
 from reverie.errors import BadRequest, Forbidden, NotSupported, ReverieError, Unavailable
 from reverie.model import JSON
 from reverie.services.sql import plan
-from reverie.services.sql.at_once import MANY, Insertion, NotAtOnce, insert_all
+from reverie.services.sql.at_once import IN_THREAD, MANY, Insertions, NotAtOnce, insert_all, names_of
 from reverie.services.sql.batch import Outcome, RolledBack, perform
 from reverie.services.sql.blame import blame_references
 from reverie.services.sql.catalogue import Column
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.given import can_hold, known, must_be_named
+from reverie.services.sql.given import NotPlain, can_hold, filled, known, must_be_named, plain_values
 from reverie.services.sql.nested import Nested, Written, failure_of
 from reverie.services.sql.reading import Reader, Task, not_found, wanted_filter
 from reverie.services.sql.statements import Delete, Insert, Update
@@ -46,62 +48,93 @@ class Writer:
             await nested.before(connection, record, parts)
             return await nested.after(connection, task, await self.insert(connection, task, record), parts)
 
-        async def work(connection: Connection) -> list[Record]:
-            async with connection.savepoint():
-                return await self._insert_all(connection, task, records, nested)
-
         if len(records) >= MANY:
             # Most batches are plain and right. One that is not is made again, record by record, and says what is wrong.
             try:
-                return await self._executor.write(work, task.table.name, cost=task.cost)
+                return await self._create_at_once(task, records, nested)
             except (Unavailable, NotSupported):
                 raise
             except (ReverieError, NotAtOnce):
                 pass
         return await self._batch(task, records, act, "created", single=self._stands_alone(task, records, nested))
 
-    async def _insert_all(
-        self, connection: Connection, task: Task, items: Sequence[JSON], nested: Nested
-    ) -> list[Record]:
-        """Create records without anything nested. Raises NotAtOnce, BadRequest, Forbidden, DatabaseError."""
-        insertions: list[Insertion] = []
-        for item in items:
-            record, parts = nested.split(item)
-            if parts:
-                raise NotAtOnce
-            insertions.append(self._insertion(task, record))
-        made = await insert_all(self._executor, connection, task.table, insertions)
-        return [self._shaped(task, record).record for record in made]
+    async def _create_at_once(self, task: Task, items: Sequence[JSON], nested: Nested) -> list[Record]:
+        """Create records without anything nested. Raises NotAtOnce, ReverieError."""
+        # Before the transaction begins, for which others may wait.
+        if len(items) < IN_THREAD:
+            insertions = self._insertions(task, items, nested)
+        else:
+            insertions = await asyncio.to_thread(self._insertions, task, items, nested)
+
+        async def work(connection: Connection) -> list[Record]:
+            async with connection.savepoint():
+                return await insert_all(self._executor, connection, task.table, insertions)
+
+        made = await self._executor.write(work, task.table.name, cost=task.cost)
+        names = self._answered(task)
+        return made if names == self._returning(task) else [{name: one[name] for name in names} for one in made]
+
+    def _insertions(self, task: Task, items: Sequence[JSON], nested: Nested) -> list[Insertions]:
+        """What creates records, those with the same fields together. Raises NotAtOnce, BadRequest, Forbidden."""
+        found: list[Insertions] = []
+        for names, some in groupby(items, names_of):
+            records = cast("list[dict[str, JSON]]", list(some))
+            try:
+                fields = filled(task.table, names, nested.relations)
+                columns = [plain_values(column, [one[name] for one in records], task.caller) for name, column in fields]
+            except NotPlain:
+                found += [self._insertions_of(task, one, nested) for one in records]
+            else:
+                shape, more = self._insert(task, [column.name for _, column in fields])
+                found.append(Insertions(shape, [(*row, *more) for row in zip(*columns, strict=True)]))
+        return found
+
+    def _insertions_of(self, task: Task, item: JSON, nested: Nested) -> Insertions:
+        record, parts = nested.split(item)
+        if parts:
+            raise NotAtOnce
+        shape, values = self._insertion(task, record)
+        return Insertions(shape, [values])
 
     async def insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
         shape, values = self._insertion(task, record)
         rows = await self._store(connection, task, shape, values)
         return self._written(task, rows[0], checked=shape.check is not None)
 
-    def _insertion(self, task: Task, record: Mapping[str, JSON]) -> Insertion:
+    def _insertion(self, task: Task, record: Mapping[str, JSON]) -> tuple[Insert, list[Value]]:
         """The statement that creates a record, and its values. Raises BadRequest, Forbidden."""
         table = task.table
         values = known(table, record, task.caller, creating=True)
         for column in table.columns:
             if column.auto_increment and values.get(column.name) is None:
                 values.pop(column.name, None)
-            elif column.name not in values and (column.required or must_be_named(column)):
+        shape, more = self._insert(task, values.keys())
+        return shape, [*(values[name] for name in shape.columns), *more]
+
+    def _insert(self, task: Task, given: Collection[str]) -> tuple[Insert, list[Value]]:
+        """The statement for a record that gives these columns, and the values behind those of the record.
+
+        Raises:
+            BadRequest: a column is missing. Forbidden: the role's conditions cannot hold.
+        """
+        table = task.table
+        for column in table.columns:
+            if column.name not in given and (column.required or must_be_named(column)):
                 raise BadRequest(f"Required field '{column.name}' can not be NULL.")
-        if not values:
+        if not given:
             raise BadRequest("No valid fields were found in the record.")
-        if task.mine is not None and not can_hold(table, task.mine, values.keys()):
+        if task.mine is not None and not can_hold(table, task.mine, given):
             raise _denied()
-        names = tuple(column.name for column in table.columns if column.name in values)
         check, more = plan.bind(table, task.mine)
         shape = Insert(
             table=table.source,
-            columns=names,
+            columns=tuple(column.name for column in table.columns if column.name in given),
             returning=self._returning(task),
             check=check,
             key=table.primary_key,
             counted=next((column.name for column in table.columns if column.auto_increment), None),
         )
-        return shape, [*(values[name] for name in names), *more]
+        return shape, more
 
     # -- change
 
@@ -340,7 +373,11 @@ class Writer:
         identity = {name: record[name] for name in self._identity(task)}
         if task.options.fields is None:
             return Written(identity, identity)
-        return Written(identity, {name: record[name] for name in plan.fields_of(task.table, task.options.fields)})
+        return Written(identity, {name: record[name] for name in self._answered(task)})
+
+    def _answered(self, task: Task) -> tuple[str, ...]:
+        fields = task.options.fields
+        return self._identity(task) if fields is None else plan.fields_of(task.table, fields)
 
 
 def _ids_only(task: Task) -> Task:
