@@ -13,6 +13,7 @@ from reverie.database import (
     Database,
     DatabaseError,
     FetchesEach,
+    ReadsNow,
     Rebuilds,
     Refusal,
     Row,
@@ -26,7 +27,7 @@ from reverie.services.sql.batch import refused
 from reverie.services.sql.blame import blame
 from reverie.services.sql.catalogue import Table
 from reverie.services.sql.dialect import Dialect, ToClient
-from reverie.services.sql.statements import MOST_SHAPES, Aggregate, Count, Exact, Select, Shape, Statements
+from reverie.services.sql.statements import MOST_SHAPES, Aggregate, Count, Exact, Select, Shape, Statement, Statements
 
 T = TypeVar("T")
 Record = dict[str, JSON]
@@ -77,6 +78,7 @@ class Executor:
         self.dialect = dialect
         self.statements = Statements(dialect.compiler, most=MOST_SHAPES if keeps_plans else 0)
         self._writes = dialect.writes
+        self._reads_now = isinstance(database, ReadsNow)
 
     def row_maker(self, table: Table, columns: Sequence[str | Aggregate | Exact]) -> RowMaker:
         """For rows that begin with *columns*; what follows them is left out."""
@@ -115,14 +117,27 @@ class Executor:
         return rows
 
     async def read(
-        self, work: Callable[[Connection], Awaitable[T]], table: str, *, quick: bool = False, cost: Cost = FREE
+        self,
+        work: Callable[[Connection], Awaitable[T]],
+        table: str,
+        *,
+        quick: bool = False,
+        shape: Shape | None = None,
+        cost: Cost = FREE,
     ) -> T:
         """A unit that only reads.
+
+        Args:
+            quick: it takes so little that it need not go to a thread, where the database has such.
+            shape: what it is, where that is all: then how long it took before decides.
 
         Raises:
             BadRequest: it took longer than *cost* allows.
             Unavailable, ReverieError: the database failed; says nothing of the statement.
         """
+        if shape is not None and not quick and self._reads_now:
+            statement = self.statements.statement(shape)
+            quick, work = statement.is_short, _timed(work, statement)
         began = time.perf_counter()
         try:
             if cost.within is None:
@@ -184,6 +199,16 @@ class Executor:
             return await self.database.rebuild(work)
         except DatabaseError as error:
             raise refused(error, table) from error
+
+
+def _timed(work: Callable[[Connection], Awaitable[T]], statement: Statement) -> Callable[[Connection], Awaitable[T]]:
+    async def timed(connection: Connection) -> T:
+        began = time.perf_counter()
+        result = await work(connection)
+        statement.took(time.perf_counter() - began)
+        return result
+
+    return timed
 
 
 def _too_slow(within: float) -> BadRequest:

@@ -201,7 +201,7 @@ class Reader:
             rows = await self._executor.fetch(connection, page.shape, bound)
             return self._executor.row_maker(table, page.shape.columns).records(rows)
 
-        records = await self._executor.read(work, table.name, quick=quick, cost=task.cost)
+        records = await self._executor.read(work, table.name, quick=quick, shape=page.shape, cost=task.cost)
         beyond = options.offset + len(records) > task.max_records or (not records and options.offset > task.max_records)
         meta: dict[str, JSON] = {}
         if options.include_count or (page.imposed and beyond):
@@ -280,11 +280,13 @@ class Reader:
         return page.limit <= QUICK_PAGE and page.shape.where is None and on_key(table, page.shape.order)
 
     async def _count(self, task: Task, where: Filter | None, values: Sequence[Value]) -> int:
+        shape = Count(table=task.table.source, where=where)
+
         async def work(connection: Connection) -> int:
-            rows = await self._executor.fetch(connection, Count(table=task.table.source, where=where), values)
+            rows = await self._executor.fetch(connection, shape, values)
             return int(rows[0][0] or 0)
 
-        return await self._executor.read(work, task.table.name, cost=task.cost)
+        return await self._executor.read(work, task.table.name, shape=shape, cost=task.cost)
 
     @staticmethod
     def _fields(task: Task) -> tuple[str, ...]:

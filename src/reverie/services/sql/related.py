@@ -247,7 +247,7 @@ class RelatedReader:
             rows = await self._executor.fetch(connection, shape, bound)
             return self._executor.row_maker(table, shown).records(rows)
 
-        records = await self._executor.read(work, table.name, cost=cost)
+        records = await self._executor.read(work, table.name, shape=shape, cost=cost)
         keyed = [(_key(record[field.name]), record) for record in records]
         if shown != columns:
             for record in records:

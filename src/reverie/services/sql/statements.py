@@ -120,16 +120,32 @@ class Delete:
 Shape: TypeAlias = "Select | Count | Insert | Update | Delete"
 
 
-class Statement:
-    """Compiled text, and how to arrange the values for its placeholders."""
+SHORT: Final = 0.001
+"""Seconds up to which a statement may hold the event loop again and again."""
+LONG_FOR: Final = 50
+"""Runs after which a statement that was not short may be taken for short again."""
 
-    __slots__ = ("_arrange", "_constants", "sql")
+
+class Statement:
+    """Compiled text, and how to arrange the values for its placeholders; and whether it is known to be short."""
+
+    __slots__ = ("_arrange", "_constants", "_wait", "sql")
 
     def __init__(self, sql: str, positions: Sequence[int], constants: Sequence[Value] = ()) -> None:
         """*positions* below 0 are those of *constants*, -1 the last of them."""
         self.sql = sql
         self._constants = constants
         self._arrange = None if list(positions) == list(range(len(positions))) else tuple(positions)
+        self._wait = 1  # runs until it counts as short
+
+    @property
+    def is_short(self) -> bool:
+        """Whether it took little time lately, so that it is not worth a thread."""
+        return self._wait <= 0
+
+    def took(self, seconds: float) -> None:
+        """A run lasted so long. One that is not short makes it count as long for a while."""
+        self._wait = LONG_FOR if seconds > SHORT else self._wait - 1 if self._wait else 0
 
     def values(self, values: Sequence[Value]) -> Sequence[Value]:
         if self._arrange is None:
