@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from reverie.database import Connection
+from reverie.database import Connection, Row, Value
 from reverie.errors import Unavailable
 from reverie.model import JSON
 from reverie.postgresql import pool
+from reverie.postgresql.connection import PostgresqlConnection
 from reverie.postgresql.pool import connect as open_connection
 from tests.contract.sql_stage import Db, Opener, items, resources
 
@@ -178,3 +179,23 @@ async def test_the_cause_is_told_also_when_the_time_ends_in_the_middle_of_anothe
     assert attempts > 1
     assert isinstance(refused, Unavailable)
     assert "no database of that name" in refused.message
+
+
+@pytest.mark.parametrize("beside", [{}, {"nope": 1}, {"id": None}])
+async def test_a_large_batch_is_one_round_trip_also_with_fields_that_are_no_columns(
+    db: Db, monkeypatch: pytest.MonkeyPatch, beside: dict[str, JSON]
+) -> None:
+    trips: list[int] = []
+    fetch_each = PostgresqlConnection.fetch_each
+
+    async def counting(self: PostgresqlConnection, sql: str, values: Sequence[Sequence[Value]]) -> list[Row]:
+        trips.append(len(values))
+        return await fetch_each(self, sql, values)
+
+    monkeypatch.setattr(PostgresqlConnection, "fetch_each", counting)
+    records: list[JSON] = [{"label": f"tag {number}", **beside} for number in range(30)]
+
+    made = resources(await db.ask("POST", "_table/tag", {"resource": records}))
+
+    assert len(made) == 30
+    assert trips == [30]

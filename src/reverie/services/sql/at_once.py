@@ -22,7 +22,7 @@ class Insertions(NamedTuple):
     """Records that one statement creates: its shape, and the values of each."""
 
     shape: Insert
-    values: Sequence[Sequence[Value]]
+    values: list[Sequence[Value]]
 
 
 class NotAtOnce(Exception):

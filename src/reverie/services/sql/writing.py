@@ -60,11 +60,9 @@ class Writer:
 
     async def _create_at_once(self, task: Task, items: Sequence[JSON], nested: Nested) -> list[Record]:
         """Create records without anything nested. Raises NotAtOnce, ReverieError."""
+        given, many = (task, items, nested), len(items) >= IN_THREAD
         # Before the transaction begins, for which others may wait.
-        if len(items) < IN_THREAD:
-            insertions = self._insertions(task, items, nested)
-        else:
-            insertions = await asyncio.to_thread(self._insertions, task, items, nested)
+        insertions = await asyncio.to_thread(self._insertions, *given) if many else self._insertions(*given)
 
         async def work(connection: Connection) -> list[Record]:
             async with connection.savepoint():
@@ -83,18 +81,21 @@ class Writer:
                 fields = filled(task.table, names, nested.relations)
                 columns = [plain_values(column, [one[name] for one in records], task.caller) for name, column in fields]
             except NotPlain:
-                found += [self._insertions_of(task, one, nested) for one in records]
+                for one in records:
+                    shape, values = self._alone(task, one, nested)
+                    if not found or found[-1].shape != shape:
+                        found.append(Insertions(shape, []))
+                    found[-1].values.append(values)
             else:
                 shape, more = self._insert(task, [column.name for _, column in fields])
                 found.append(Insertions(shape, [(*row, *more) for row in zip(*columns, strict=True)]))
         return found
 
-    def _insertions_of(self, task: Task, item: JSON, nested: Nested) -> Insertions:
+    def _alone(self, task: Task, item: JSON, nested: Nested) -> tuple[Insert, list[Value]]:
         record, parts = nested.split(item)
         if parts:
             raise NotAtOnce
-        shape, values = self._insertion(task, record)
-        return Insertions(shape, [values])
+        return self._insertion(task, record)
 
     async def insert(self, connection: Connection, task: Task, record: Mapping[str, JSON]) -> Written:
         shape, values = self._insertion(task, record)
