@@ -95,7 +95,12 @@ def _looked_up(given: JSON, caller: Caller) -> JSON:
     return put_lookups(given, caller, secrets=False) if isinstance(given, str) and "{" in given else given
 
 
-def must_be_named(column: Column) -> bool:
+def missing(table: Table, given: Collection[str]) -> Column | None:
+    """A column that a new record must name, and that is not among *given*."""
+    return next((one for one in table.columns if one.name not in given and (one.required or _must_be_named(one))), None)
+
+
+def _must_be_named(column: Column) -> bool:
     """A key that nothing else fills, even where the database would take null for it."""
     return column.is_primary_key and not column.auto_increment and column.default is None and not column.generated
 

@@ -21,7 +21,7 @@ from reverie.services.sql.blame import blame, blame_references
 from reverie.services.sql.bounds import Bounds
 from reverie.services.sql.catalogue import Catalogue, Table
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.given import NotPlain, filled, must_be_named, plain_value
+from reverie.services.sql.given import NotPlain, filled, missing, plain_value
 from reverie.services.sql.options import PLAIN, RICHER, Options, names
 from reverie.services.sql.reading import not_found
 from reverie.services.sql.reflect import Reflector
@@ -83,9 +83,8 @@ class _Plan:
         if not columns:
             raise NotPlain
         if method == "POST":
-            for column in table.columns:
-                if column.name not in columns and (column.required or must_be_named(column)):
-                    raise NotPlain
+            if missing(table, columns) is not None:
+                raise NotPlain
             return Insert(
                 table=table.source,
                 columns=columns,

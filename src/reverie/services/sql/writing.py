@@ -17,7 +17,7 @@ from reverie.services.sql.batch import Outcome, RolledBack, perform
 from reverie.services.sql.blame import blame_references
 from reverie.services.sql.catalogue import Column
 from reverie.services.sql.execute import Executor, Record
-from reverie.services.sql.given import NotPlain, can_hold, filled, known, must_be_named, plain_values
+from reverie.services.sql.given import NotPlain, can_hold, filled, known, missing, plain_values
 from reverie.services.sql.nested import Nested, Written, failure_of
 from reverie.services.sql.reading import Reader, Task, not_found, wanted_filter
 from reverie.services.sql.statements import Delete, Insert, Update
@@ -119,9 +119,8 @@ class Writer:
             BadRequest: a column is missing. Forbidden: the role's conditions cannot hold.
         """
         table = task.table
-        for column in table.columns:
-            if column.name not in given and (column.required or must_be_named(column)):
-                raise BadRequest(f"Required field '{column.name}' can not be NULL.")
+        if (column := missing(table, given)) is not None:
+            raise BadRequest(f"Required field '{column.name}' can not be NULL.")
         if not given:
             raise BadRequest("No valid fields were found in the record.")
         if task.mine is not None and not can_hold(table, task.mine, given):
