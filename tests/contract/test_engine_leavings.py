@@ -83,9 +83,8 @@ async def test_runs_wait_for_children_that_are_tidied_and_do_not_start_others(en
     await asyncio.gather(several(), several())
     await own.close()
 
-    assert len(seen) <= 12, (
-        f"80 runs, two at a time, took {len(seen)} processes: about as many as runs means that none waited"
-    )
+    # Two that run and a spare; 5 were seen on a slow machine, 14 to 19 where runs do not wait.
+    assert len(seen) <= 8, f"80 runs, two at a time, took {len(seen)} processes"
 
 
 @WITH_PROCESS
