@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -16,10 +13,9 @@ from reverie.errors import ScriptCrashed, ScriptError, ScriptLimit, ScriptTimeou
 from reverie.model import JSON
 from reverie.scripting import wire
 from reverie.scripting.engine import Outcome, Run
-from reverie.scripting.folder import Folder
 from reverie.scripting.logs import Logs
 from reverie.scripting.outcome import outcome_of, script_error
-from reverie.scripting.program import Program, Use, children_of, launch, processor_time, resident, use_of
+from reverie.scripting.program import Launched, Program, Use, children_of, launch, processor_time, resident, use_of
 from reverie.scripting.turn import Turn
 
 _TICK: Final = 0.1  # seconds between looks at a long run's clock and memory
@@ -41,23 +37,21 @@ class Child(asyncio.Protocol):
         memory: MiB it was started for.
         domain: whose scripts it runs; None until its first run.
         runs: how many it has begun.
-        alive: it may take another run, once it is `settled`.
+        alive: it is `up` and may take another run, once it is `settled`.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], *, program: Program, folder: Folder, logs: int, memory: int
-    ) -> None:
+    def __init__(self, launched: Launched, program: Program, *, memory: int) -> None:
         loop = asyncio.get_running_loop()
+        process, self._folder, self._pipe, logs = launched
         self.pid = process.pid
         self.version = ""
         self.memory = memory
         self.domain: str | None = None
         self.runs = 0
-        self.alive = True
+        self.alive = False
         self._loop = loop
         self._process = process
         self._program = program
-        self._folder = folder
         self._logs = Logs(logs, self._printed)
         self._frames = wire.Frames()
         self._turn: Turn | None = None
@@ -74,41 +68,36 @@ class Child(asyncio.Protocol):
         loop.add_reader(self._pidfd, self._exited)
 
     @classmethod
-    async def spawn(cls, program: Program, *, memory: int, sockets: bool = False) -> Child:
-        """Start a child; it is ready when this returns.
+    def start(cls, program: Program, *, memory: int, sockets: bool = False) -> Child:
+        """Start a child, which may run scripts once it is `up`.
 
-        Must run on the main thread: the child ends with the thread that started it.
+        Must be called on the main thread: the child ends with the thread that started it.
+
+        Raises:
+            ScriptCrashed: there is no such process.
+        """
+        try:
+            launched = launch(program, memory=memory, sockets=sockets)
+        except OSError as error:
+            raise ScriptCrashed("The script's process could not be started.") from error
+        return cls(launched, program, memory=memory)
+
+    async def up(self) -> None:
+        """Wait until it is ready; it is killed where this fails.
 
         Raises:
             ScriptCrashed: it did not come up; the message holds what it said.
         """
-        folder = Folder.make()
-        ours, theirs = socket.socketpair()
-        logs, logs_end = os.pipe()
         try:
-            process = launch(program, memory=memory, folder=folder, pipe=theirs, logs=logs_end, sockets=sockets)
-        except OSError as error:
-            ours.close()
-            os.close(logs)
-            shutil.rmtree(folder, ignore_errors=True)
-            raise ScriptCrashed("The script's process could not be started.") from error
-        finally:
-            theirs.close()
-            os.close(logs_end)
-        os.set_blocking(logs, False)
-        ours.setblocking(False)
-        child = cls(process, program=program, folder=Folder(folder), logs=logs, memory=memory)
-        try:
-            await child._loop.create_unix_connection(lambda: child, sock=ours)
-            await asyncio.wait_for(child._ready, 30)
-        except TimeoutError as error:
-            raise ScriptCrashed("The script's process did not come up within 30 s.") from error
-        finally:
-            if not child.version:
-                child.kill()
-                await child.gone()
-        child._at_rest = resident(child.pid)
-        return child
+            await self._loop.create_unix_connection(lambda: self, sock=self._pipe)
+            await asyncio.wait_for(self._ready, 30)
+        except BaseException as error:
+            self.kill()
+            if isinstance(error, TimeoutError):
+                raise ScriptCrashed("The script's process did not come up within 30 s.") from error
+            raise
+        self._at_rest = resident(self.pid)
+        self.alive = not self._lost and self._process.returncode is None
 
     async def run(self, run: Run) -> Outcome:
         """Run a script to its end; as `Engine.run`.

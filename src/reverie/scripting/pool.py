@@ -110,10 +110,11 @@ class Pool:
 
     def facts(self) -> Mapping[str, Any]:
         tier = "process" if self._program is None else self._program.tier
+        pids = sorted(child.pid for child in self._children if child.alive)
         return {
             "version": self._version,
-            "children": sum(1 for child in self._children if child.alive),
-            "pids": sorted(child.pid for child in self._children if child.alive),
+            "children": len(pids),
+            "pids": pids,
             "size": self._size,
             "waiting": self._places.waiting,
             "refused": self._places.refused,
@@ -127,10 +128,10 @@ class Pool:
             self._starting = None
         for task in self._tasks:
             task.cancel()
-        children = list(self._children)
-        for child in children:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for child in self._children:  # also those that just came up, of which nobody else knows
             child.kill()
-        await asyncio.gather(*self._tasks, *(child.gone() for child in children), return_exceptions=True)
+        await asyncio.gather(*(child.gone() for child in self._children))
         for some in (self._idle, self._settling, self._spares):
             some.clear()
         self._tell()
@@ -289,13 +290,13 @@ class Pool:
     async def _spawn(self, memory: int) -> Child:
         if self._program is None:
             raise ScriptError(self.missing)
-        child = await Child.spawn(self._program, memory=memory, sockets=self._rules.sockets)
-        if self._closed:
-            child.kill()
-            raise ScriptCrashed("The engine is closed.")
-        self._version = child.version
+        child = Child.start(self._program, memory=memory, sockets=self._rules.sockets)
         self._children = {other for other in self._children if not other.ended}
         self._children.add(child)
+        await child.up()
+        if self._closed:
+            raise ScriptCrashed("The engine is closed.")
+        self._version = child.version
         return child
 
     def _begin(self, work: Any) -> asyncio.Task[Any]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+from reverie.scripting.folder import Folder
 from reverie.scripting.seccomp import column, first_filter, last_filter
 from reverie.scripting.walls import Tier, walls_here
 
@@ -60,16 +61,53 @@ class Program:
     forks: bool = False
 
 
-def launch(
-    program: Program, *, memory: int, folder: Path, pipe: socket.socket, logs: int, sockets: bool = False
-) -> subprocess.Popen[bytes]:
-    """Start the program through the launcher, with nothing but its end of the pipe, and `logs` as stdout and stderr.
+class Launched(NamedTuple):
+    """A process, the folder it lives in, and what leads to it.
+
+    Attributes:
+        pipe: our end of it; neither this nor *logs* blocks.
+        logs: where what it writes on stdout and stderr may be read; a descriptor.
+    """
+
+    process: subprocess.Popen[bytes]
+    folder: Folder
+    pipe: socket.socket
+    logs: int
+
+
+def launch(program: Program, *, memory: int, sockets: bool = False) -> Launched:
+    """Start the program through the launcher, with nothing but its end of the pipe, stdout and stderr.
 
     It runs as `nobody` if we are root. Its runner is copied to its folder, as it may not be able to read ours.
 
     Args:
+        memory: MiB.
         sockets: it may open its own.
+
+    Raises:
+        OSError: there is no such process, and nothing is left of the attempt.
     """
+    path = Folder.make()
+    ours, theirs = socket.socketpair()
+    logs, logs_end = os.pipe()
+    try:
+        process = _launch(program, memory=memory, folder=path, pipe=theirs, logs=logs_end, sockets=sockets)
+    except OSError:
+        ours.close()
+        os.close(logs)
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    finally:
+        theirs.close()
+        os.close(logs_end)
+    os.set_blocking(logs, False)
+    ours.setblocking(False)
+    return Launched(process, Folder(path), ours, logs)
+
+
+def _launch(
+    program: Program, *, memory: int, folder: Path, pipe: socket.socket, logs: int, sockets: bool
+) -> subprocess.Popen[bytes]:
     copies = [shutil.copy(RUNNERS / name, folder) for name in (program.runner, *program.beside)] if program.path else []
     runner = str(copies[0] if copies else RUNNERS / program.runner)
     user = NOBODY if os.geteuid() == 0 else None
