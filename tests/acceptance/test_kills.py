@@ -168,7 +168,9 @@ def are_gone(processes: list[psutil.Process]) -> Callable[[], bool]:
 
 
 def test_a_killed_process_group_leaves_no_orphan_and_the_next_start_goes_on(data: Path) -> None:
+    began = time.monotonic()
     with running(data, REVERIE_QUEUE_CRASHES="1000") as server:
+        first = time.monotonic() - began
         queued_service(server, "nap", SLEEPING)
         ids = [server.as_admin("POST", "/api/v2/nap").headers["x-reverie-job"] for _ in range(20)]
         wait_for(lambda: scripts_run_now(server), 30)
@@ -181,13 +183,13 @@ def test_a_killed_process_group_leaves_no_orphan_and_the_next_start_goes_on(data
         server.start()
         took = time.monotonic() - began
 
-        assert took < 3 * SLOWNESS
+        assert took < 3 * first, "it waits for something that the killed ones held"
         wait_for(lambda: all_settled(server), 90)
         ends_in_exactly_one_done(server, ids)
 
 
 SLOWNESS = 2.0 if os.environ.get("CI") else 1.0
-"""Shared machines pause; the mark is 3 s."""
+"""Shared machines pause."""
 
 
 def test_a_killed_script_child_costs_a_crash_and_the_job_runs_again(data: Path) -> None:
