@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
@@ -93,9 +94,14 @@ def test_after_another_migration_an_older_program_neither_migrates_nor_opens(tmp
 async def test_a_running_program_notices_a_migration_that_it_cannot_live_with(
     world: World, tmp_path: Path, additive: bool
 ) -> None:
-    guard = Guard(Memory(world.store), newest())
+    memory = Memory(world.store)
+    guard = Guard(memory, newest())
     assert await guard.look() is None
+    before = await memory.fresh()
 
     migrate(world.address, folder=newer(tmp_path / "later", additive))
 
+    async with asyncio.timeout(10):
+        while await memory.fresh() == before:  # noqa: ASYNC110 - PostgreSQL's notice is heard when the loop reads it
+            await asyncio.sleep(0.01)
     assert (await guard.look() is None) is additive
