@@ -183,13 +183,14 @@ def test_a_killed_process_group_leaves_no_orphan_and_the_next_start_goes_on(data
         server.start()
         took = time.monotonic() - began
 
-        assert took < 3 * first, "it waits for something that the killed ones held"
+        # The mark is 3 s; where the first start has taken longer than half of that, this one is compared with it.
+        assert took < max(3 * SLOWNESS, 2 * first)
         wait_for(lambda: all_settled(server), 90)
         ends_in_exactly_one_done(server, ids)
 
 
 SLOWNESS = 2.0 if os.environ.get("CI") else 1.0
-"""Shared machines pause."""
+"""Shared machines pause; the mark is 3 s."""
 
 
 def test_a_killed_script_child_costs_a_crash_and_the_job_runs_again(data: Path) -> None:
