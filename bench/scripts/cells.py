@@ -72,6 +72,15 @@ class Plan:
             raise Skip(answer.body.decode()[:200])
 
     @contextlib.contextmanager
+    def post_process(self, language: str) -> Iterator[None]:
+        """The script of that language on the list, taken away afterwards."""
+        self.save(POST_PROCESS, language, TOUCH[language])
+        try:
+            yield
+        finally:
+            self.server.as_admin("DELETE", f"/api/v2/system/event_script/{POST_PROCESS}")
+
+    @contextlib.contextmanager
     def service(self, language: str, content: str) -> Iterator[str]:
         """A script service that the key may call; its path."""
         name = f"direct_{language}"
@@ -138,12 +147,9 @@ def crowd(plan: Plan) -> Iterator[Cell]:
 
     def contestant(language: str) -> Contestant:
         def measure(folder: Path) -> Figures:
-            plan.save(POST_PROCESS, language, TOUCH[language])
-            try:
+            with plan.post_process(language):
                 drive(plan.server.base, get(LIST, plan.server.key), seconds=WARM_UP)
                 return wrk(plan.server.base)
-            finally:
-                plan.server.as_admin("DELETE", f"/api/v2/system/event_script/{POST_PROCESS}")
 
         return Contestant(language, measure, "post_process")
 
@@ -262,10 +268,9 @@ def many(plan: Plan) -> Iterator[Cell]:
     """The list with a script on it, before and after 10,000 other scripts are stored."""
 
     def look(folder: Path) -> Figures:
-        plan.save(POST_PROCESS, "v8js", TOUCH["v8js"])
-        kept = Kept(plan.server)
-        waits = [kept.milliseconds(LIST) for _ in range(plan.calls)]
-        plan.server.as_admin("DELETE", f"/api/v2/system/event_script/{POST_PROCESS}")
+        with plan.post_process("v8js"):
+            kept = Kept(plan.server)
+            waits = [kept.milliseconds(LIST) for _ in range(plan.calls)]
         return {"p50": statistics.median(waits), "p99": percentile(waits, 99)}
 
     def stored(folder: Path) -> Figures:
